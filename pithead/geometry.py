@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyproj
 import shapely
 from affine import Affine
-from pyproj.network import set_network_enabled
+from pyproj.network import set_network_enabled  # type: ignore[attr-defined]
 from rasterio.crs import CRS
 
 from pithead.errors import GroundResolutionError
@@ -123,7 +123,8 @@ def fit_box(points: npt.ArrayLike) -> Floats:
         raise ValueError(f"a box needs at least one point and only finite ones, got {p.tolist()[:8]}")
     hull = shapely.get_coordinates(shapely.convex_hull(shapely.multipoints(p)))
     sides = np.diff(hull, axis=0) if len(hull) > 1 else np.zeros((1, 2))
-    return _smallest_rectangles(hull[None], sides[None])[0]
+    box: Floats = _smallest_rectangles(hull[None], sides[None])[0]
+    return box
 
 
 def _smallest_rectangles(points: Floats, sides: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Annotations: GeoJSON (map) or JSONL (scene pixels) → oriented boxes and spans (grid) → YOLO-OBB rows (tile).
+"""Annotations: GeoJSON (map) or JSONL (scene px) → oriented boxes and spans (grid) → YOLO-OBB rows (tile).
 
 A heap or a rake of wagons is a polygon and is taught as one oriented box. A perimeter is a line and is taught
 as consecutive oriented boxes along it, its spans. What an annotator was unsure of is an "ignore": neither an
@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -20,6 +21,7 @@ import shapely
 from pithead.classes import ClassInfo, ClassList, Geometry
 from pithead.errors import LabelError
 from pithead.geometry import Window, boxes_to_corners, canonical, clip_boxes, fit_box
+from pithead.tiling import CELL_PX
 
 Floats = npt.NDArray[np.float64]
 Transform = Callable[[Floats], Floats]
@@ -27,7 +29,7 @@ Weight = Literal["target", "ignore"]
 
 # Heaps that are plainly something else (the labelling guide): no coal, but too like it to call background.
 OTHER_MATERIALS = frozenset({"aggregate", "ore", "other", "spoil_light", "sand", "gravel"})
-CELL_PX = 32  # the stride of the network and of every window's origin
+
 SPAN_WIDTH_PX = 20.0  # 12 m at 0.6 m: fence, cleared strip and patrol track
 _CONFIDENCES = frozenset({"sure", "probable", "possible"})
 _NO_LABEL = frozenset({"none", "hard_negative"})
@@ -93,7 +95,7 @@ class GridLabels:
 
 @dataclass(frozen=True, slots=True)
 class TileLabels:
-    """What one tile is taught, in tile px: boxes (k, 5), classes (k,); ignored (j, 5), ignored_classes (j,)."""
+    """What one tile is taught, in tile px: boxes (k, 5) of `classes`, ignored (j, 5) of `ignored_classes`."""
 
     boxes: Floats
     classes: npt.NDArray[np.int64]
@@ -109,7 +111,7 @@ class TileLabels:
 
 
 def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, ...]]:
-    """Labels by image id, in scene px; an image without objects has an empty tuple, an unlabelled one no entry.
+    """Labels by image id, in scene px: an empty tuple where nothing was found, no entry where nobody looked.
 
     Lines of the class none or hard_negative say that a human looked and saw nothing of ours.
 
@@ -137,13 +139,14 @@ def read_facts(path: str | Path) -> dict[str, SceneFacts]:
         for key in ("site", "date"):
             if key in record and of_image.setdefault(key, _text(record, key, where)) != record[key]:
                 raise LabelError(
-                    f"{where}: an image has one {key}; got {of_image[key]!r} and {record[key]!r}: correct one of them"
+                    f"{where}: an image has one {key}; got "
+                    f"{of_image[key]!r} and {record[key]!r}: correct one of them"
                 )
     return {image: SceneFacts(facts.get("site"), facts.get("date")) for image, facts in found.items()}
 
 
 def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes: ClassList) -> None:
-    """Write what `read_jsonl` reads, images in the order given; an image without labels gets a line "none"."""
+    """Write what `read_jsonl` reads, images in the order given; one without labels gets a line "none"."""
     lines = []
     for image, of_image in labels.items():
         for label in of_image:
@@ -192,7 +195,7 @@ def read_geojson(path: str | Path, classes: ClassList, to_scene: Transform) -> t
 
 
 def box_of(label: Label) -> Floats:
-    """The smallest oriented rectangle round the label's points: (5,) cx, cy, w, h, angle in the label's frame."""
+    """The smallest oriented rectangle round the label: (5,) cx, cy, w, h, angle in the label's frame."""
     return fit_box(label.points)
 
 
@@ -201,20 +204,20 @@ def spans_of(
 ) -> Floats:
     """A line as consecutive boxes (S, 5) in grid px, cut where it crosses the grid's cells.
 
-    Each straight part is cut where its dominant axis (x where |dx| >= |dy|) meets a multiple of `cell_px`: the
-    start of a span along a straight fence is invisible, but a network of that stride knows where its cells
-    are. Pieces shorter than 8 px join their neighbour of the same part; a part shorter than that has none.
+    Each straight part is cut where its dominant axis (x where |dx| >= |dy|) meets a multiple of `cell_px`:
+    the start of a span along a straight fence is invisible, but a network of that stride knows where its
+    cells are. Pieces under 8 px join their neighbour of the same part; a part shorter than that has none.
     Example: (0, 5) → (100, 5) gives lengths 32, 32, 36: the last 4 px join the piece before.
     """
     points = to_grid(label.points)
     ring = np.vstack([points, points[:1]]) if label.closed else points
     ring = shapely.get_coordinates(shapely.simplify(shapely.linestrings(ring), _BEND_PX))
     spans = []
-    for start, end in zip(ring[:-1], ring[1:], strict=True):
+    for start, end in pairwise(ring):
         cuts = _cuts(start, end, cell_px)
         length = float(np.hypot(*(end - start)))
         angle = math.atan2(end[1] - start[1], end[0] - start[0])
-        for t0, t1 in zip(cuts[:-1], cuts[1:], strict=True):
+        for t0, t1 in pairwise(cuts):
             if (t1 - t0) * length >= _SHORTEST_SPAN_PX:
                 cx, cy = start + (end - start) * (t0 + t1) / 2
                 spans.append((cx, cy, (t1 - t0) * length, width_px, angle))
@@ -364,7 +367,7 @@ def _refuse_projected(document: Mapping[str, object], path: str | Path) -> None:
     crs = document.get("crs")
     if crs is not None and not any(ok in json.dumps(crs) for ok in ("CRS84", "EPSG::4326", "EPSG:4326")):
         raise LabelError(
-            f"{path}: GeoJSON is longitude and latitude; got the crs {json.dumps(crs)}: export it in EPSG:4326"
+            f"{path}: GeoJSON is longitude and latitude; got {json.dumps(crs)}: export it in EPSG:4326"
         )
 
 

@@ -1,8 +1,8 @@
 """Spans of a perimeter become lines and rings.
 
 A detector sees a fence as consecutive oriented boxes ("spans"), some missing, some doubled, some false. Every
-span has two ends. Ends that continue each other, or meet in a corner, are linked, cheapest first and each end at
-most once, so that what comes out are chains and rings. A chain of which too little was really seen is noise.
+span has two ends. Ends that continue each other, or meet in a corner, are linked, cheapest first and each
+end at most once: chains and rings come out. A chain of which too little was really seen is noise.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,9 @@ MIN_LINE_M = 60.0
 SEEN = 0.8
 """Share of the least length that must have been seen as spans, not bridged."""
 
+SPAN_WIDTH_M = 12.0
+"""How wide spans are drawn, whatever stands there."""
+
 SQUAT = 1.25
 """Below this ratio of sides the direction of a span means nothing."""
 
@@ -34,6 +37,9 @@ BEND = np.radians(35.0)
 
 CORNER = np.radians(140.0)
 """The most that it turns at a corner."""
+
+STUB_BEND = np.radians(65.0)
+"""The same where one span is squat: a stub at a corner, whose neighbour stands round that corner."""
 
 CORNER_COST_PX = 24.0
 """A corner is taken before a straight gap only if it is this much nearer."""
@@ -70,6 +76,7 @@ def link(
     *,
     max_gap_px: float = 100.0,
     min_length_px: float = 100.0,
+    width_px: float = 20.0,
 ) -> tuple[Line, ...]:
     """Link spans (N, 5) into lines and rings, surest first.
 
@@ -78,7 +85,9 @@ def link(
         scores: (N,)
         max_gap_px: The longest gap between two spans that is bridged.
         min_length_px: Shorter lines, and lines of which less than 80 % of this was seen, are dropped.
+        width_px: The width of spans: the long side of a stub shorter than that lies across the line.
     """
+    boxes = _along(np.asarray(boxes, np.float64).reshape(-1, 5), width_px)
     kept = _without_doubles(boxes, scores)
     if not len(kept):
         return ()
@@ -93,6 +102,20 @@ def link(
         if _length(points, closed=ring) >= min_length_px:
             lines.append(Line(points, ring, float(scores[kept[members]].mean()), kept[members]))
     return tuple(sorted(lines, key=lambda line: (-line.score, *line.points[0].tolist())))
+
+
+def _along(boxes: Floats, width_px: float) -> Floats:
+    """The boxes with w along the line and h across it, which for a stub is not the canonical order."""
+    across = (boxes[:, 2] < 1.3 * width_px) & (boxes[:, 2] > SQUAT * boxes[:, 3])
+    turned = boxes.copy()
+    turned[across, 2], turned[across, 3] = boxes[across, 3], boxes[across, 2]
+    turned[across, 4] += np.pi / 2
+    return turned
+
+
+def _is_squat(boxes: Floats) -> npt.NDArray[np.bool_]:
+    ratio = boxes[:, 2] / np.maximum(boxes[:, 3], 1e-9)
+    return np.asarray((ratio < SQUAT) & (ratio > 1 / SQUAT), np.bool_)
 
 
 def _without_doubles(boxes: Floats, scores: npt.NDArray[np.float32]) -> Ints:
@@ -113,14 +136,14 @@ def _without_doubles(boxes: Floats, scores: npt.NDArray[np.float32]) -> Ints:
         along = np.abs(offset @ axis[i])
         across = np.abs(offset @ np.array([-axis[i, 1], axis[i, 0]]))
         same = np.abs(axis[others] @ axis[i]) > np.cos(np.radians(30))
-        squat = boxes[others, 2] < SQUAT * boxes[others, 3]
+        squat = _is_squat(boxes[others])
         gone[others[(along < boxes[i, 2] * 0.45) & (across < boxes[i, 3] * 0.6) & (same | squat)]] = True
     return np.flatnonzero(~gone).astype(np.int64)
 
 
 def _ends(boxes: Floats) -> _Spans:
     axis = np.stack([np.cos(boxes[:, 4]), np.sin(boxes[:, 4])], axis=1)
-    axis[boxes[:, 2] < SQUAT * boxes[:, 3]] = 0
+    axis[_is_squat(boxes)] = 0
     outward = np.stack([-axis, axis], axis=1)
     ends = boxes[:, None, :2] + outward * boxes[:, None, 2:3] / 2
     return _Spans(boxes[:, :2], boxes[:, 2], ends.reshape(-1, 2), outward.reshape(-1, 2))
@@ -158,7 +181,8 @@ def _straight(spans: _Spans, a: Ints, b: Ints) -> Floats:
     short = np.minimum(spans.lengths[a // 2], spans.lengths[b // 2])
     backward = (gap * u).sum(axis=1) < -0.6 * short
     cost = length * (1 + turn) + CORNER_COST_PX * turn
-    bad = (turn > BEND) | backward | (squat & (length > spans.lengths.max() * 1.5))
+    bend = np.where(squat, STUB_BEND, BEND)
+    bad = (turn > bend) | backward | (squat & (length > spans.lengths.max() * 1.5))
     return np.where(bad, np.inf, cost)
 
 
@@ -179,7 +203,7 @@ def _corner(spans: _Spans, a: Ints, b: Ints, max_gap_px: float) -> Floats:
     """Cost of a corner between end a and end b: the way from both to the point where they meet."""
     ahead_a, ahead_b = _meeting(spans, a, b)
     turn = _angle(spans.outward[a], -spans.outward[b])
-    reach = 0.6 * max_gap_px
+    reach = 0.9 * max_gap_px
     back = -0.4 * np.minimum(spans.lengths[a // 2], spans.lengths[b // 2])
     with np.errstate(invalid="ignore"):
         ok = (turn > BEND / 2) & (turn < CORNER)
@@ -212,33 +236,44 @@ def _chains(count: int, links: Sequence[Link]) -> list[tuple[list[int], bool]]:
 def _nearly_closed(spans: _Spans, chain: list[int], max_gap_px: float) -> bool:
     """Whether a chain comes back to its start but for a gate: a gap small against its length."""
     gap = float(np.hypot(*(spans.ends[chain[0]] - spans.ends[chain[-1]])))
-    return len(chain) >= 12 and gap <= 1.5 * max_gap_px and gap * 5 <= spans.lengths[np.array(chain[::2]) // 2].sum()
+    seen = float(spans.lengths[np.array(chain[::2]) // 2].sum())
+    return len(chain) >= 12 and gap <= min(1.5 * max_gap_px, seen / 5)
 
 
 def _course(spans: _Spans, chain: list[int], *, closed: bool, reach: float) -> Floats:
     """Points along a chain: the centres of its spans, the corners between them, and its two ends."""
     members = np.array(chain[::2]) // 2
-    points = [] if closed else [spans.ends[chain[0]]]
+    points = [] if closed else [_tip(spans, chain[0], chain[2] if len(chain) > 2 else chain[1])]
     outs = np.array(chain[1::2])
     ins = np.roll(np.array(chain[::2]), -1)
     ahead, _ = _meeting(spans, outs, ins)
-    corner = np.isfinite(_corner(spans, outs, ins, 1.7 * reach))
+    corner = np.isfinite(_corner(spans, outs, ins, 1.2 * reach))
     for i, member in enumerate(members):
         points.append(spans.centres[member])
         if corner[i] and (closed or i + 1 < len(members)):
             points.append(spans.ends[outs[i]] + ahead[i] * spans.outward[outs[i]])
     if not closed:
-        points.append(spans.ends[chain[-1]])
+        points.append(_tip(spans, chain[-1], chain[-3] if len(chain) > 2 else chain[0]))
     return _simplified(np.array(points), closed=closed, tolerance=float(np.median(spans.lengths)) * 0.12)
 
 
+def _tip(spans: _Spans, end: int, inner: int) -> Floats:
+    """Where a line ends; a squat span has no end of its own and goes on as the line came."""
+    way = spans.centres[end // 2] - spans.ends[inner]
+    if spans.outward[end].any() or not way.any():
+        return np.asarray(spans.ends[end], np.float64)
+    return np.asarray(
+        spans.centres[end // 2] + way / np.hypot(*way) * spans.lengths[end // 2] / 2, np.float64
+    )
+
+
 def _simplified(points: Floats, *, closed: bool, tolerance: float) -> Floats:
-    """Drop points that say nothing; a ring starts at its point farthest from its middle, which is a corner."""
+    """Drop points that say nothing; a ring starts where it is farthest from its middle: at a corner."""
     if closed:
         first = int(np.argmax(np.hypot(*(points - points.mean(axis=0)).T).round(6)))
         points = np.roll(points, -first, axis=0)
         points = np.concatenate([points, points[:1]])
-    line = shapely.get_coordinates(shapely.simplify(shapely.linestrings(points), tolerance, preserve_topology=True))
+    line = shapely.get_coordinates(shapely.simplify(shapely.linestrings(points), tolerance))
     return np.asarray(line[:-1] if closed else line, np.float64)
 
 

@@ -20,8 +20,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MATCH_IOU = 0.2
-"""Least IoU within the shared strip. Low, because a cut part is refitted and a sliver is jittery; which of
-several candidates is meant is decided by the assignment and not by this number."""
+"""Least IoU within the shared strip. Low, because a cut part is refitted and a sliver is jittery;
+which of several candidates is meant is for the assignment to say."""
 
 CUT_PX = 4.0
 """A box this near to a tile edge beyond which another tile looks on is cut: detectors stop short by 1-3 px."""
@@ -95,10 +95,7 @@ def merge(
 def _gather(windows: Sequence[Window], rows: Sequence[npt.NDArray[np.float32]]) -> _Raw:
     order = sorted(range(len(windows)), key=lambda i: (windows[i].y, windows[i].x))
     bounds = np.array(
-        [
-            (w.x, w.y, w.x + w.width, w.y + w.height)
-            for w in (windows[i] for i in order)
-        ],
+        [(w.x, w.y, w.x + w.width, w.y + w.height) for w in (windows[i] for i in order)],
         np.float64,
     ).reshape(-1, 4)
     found = [np.asarray(rows[i], np.float64).reshape(-1, 7) for i in order]
@@ -114,8 +111,16 @@ def _gather(windows: Sequence[Window], rows: Sequence[npt.NDArray[np.float32]]) 
         tiles=tiles,
         bounds=bounds,
         reach=_reach(bounds),
-        polygons=np.atleast_1d(shapely.polygons(boxes_to_corners(boxes))) if len(boxes) else np.empty(0, object),
+        polygons=_polygons(boxes),
     )
+
+
+def _polygons(boxes: Floats) -> npt.NDArray[np.object_]:
+    return np.asarray(shapely.polygons(boxes_to_corners(boxes)), np.object_)
+
+
+def _frames(bounds: Floats) -> npt.NDArray[np.object_]:
+    return np.asarray(shapely.box(*bounds.T), np.object_)
 
 
 def _reach(bounds: Floats) -> Floats:
@@ -123,7 +128,7 @@ def _reach(bounds: Floats) -> Floats:
     reach = np.tile([-np.inf, -np.inf, np.inf, np.inf], (len(bounds), 1))
     if not len(bounds):
         return reach
-    a, b = shapely.STRtree(shapely.box(*bounds.T)).query(shapely.box(*bounds.T))
+    a, b = shapely.STRtree(_frames(bounds)).query(_frames(bounds))
     shared = (np.minimum(bounds[a, 2:], bounds[b, 2:]) > np.maximum(bounds[a, :2], bounds[b, :2])).all(axis=1)
     a, b = a[shared], b[shared]
     for side in range(4):
@@ -141,7 +146,7 @@ def _candidates(raw: _Raw) -> tuple[Ints, Floats]:
     high = np.minimum(raw.bounds[raw.tiles[a], 2:], raw.bounds[raw.tiles[b], 2:])
     keep = (low < high).all(axis=1)
     a, b, low, high = a[keep], b[keep], low[keep], high[keep]
-    strips = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+    strips = _frames(np.concatenate([low, high], axis=1))
     in_a = shapely.intersection(raw.polygons[a], strips)
     in_b = shapely.intersection(raw.polygons[b], strips)
     common = shapely.area(shapely.intersection(in_a, in_b))
@@ -190,7 +195,7 @@ def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> list[Ints]:
 
 
 def _absorb(raw: _Raw, groups: list[Ints], pairs: Ints) -> list[Ints]:
-    """Drop a lone cut part that lies where a neighbour sees the whole object, already matched to another part.
+    """Drop a lone cut part where a neighbour sees the whole object, already matched to another part.
 
     A detector may see the stump of an object as two stumps; the neighbour knows better.
     """
@@ -202,7 +207,7 @@ def _absorb(raw: _Raw, groups: list[Ints], pairs: Ints) -> list[Ints]:
         size[members] = len(members)
     both = np.concatenate([pairs, pairs[:, ::-1]])
     both = both[cut[both[:, 0]] & (size[both[:, 0]] == 1) & ~cut[both[:, 1]]]
-    part = shapely.intersection(raw.polygons[both[:, 0]], shapely.box(*raw.bounds[raw.tiles[both[:, 0]]].T))
+    part = shapely.intersection(raw.polygons[both[:, 0]], _frames(raw.bounds[raw.tiles[both[:, 0]]]))
     inside = shapely.area(shapely.intersection(part, raw.polygons[both[:, 1]]))
     dropped = set(both[inside >= COVERED * shapely.area(part), 0].tolist())
     return [m for m in groups if int(m[0]) not in dropped]
@@ -224,7 +229,7 @@ def _farthest(raw: _Raw, members: Ints, inset: Floats) -> Floats:
 
 
 def _resolve(raw: _Raw, members: Ints, inset: Floats) -> Floats:
-    """The surest whole member, unless it leaves out much of what another tile saw; else all of them joined."""
+    """The surest whole member, unless it leaves out much of what another tile saw; else all joined."""
     if len(members) == 1:
         return np.asarray(raw.boxes[members[0]], np.float64)
     pieces = _pieces(raw, members)
@@ -240,28 +245,29 @@ def _resolve(raw: _Raw, members: Ints, inset: Floats) -> Floats:
 def _pieces(raw: _Raw, members: Ints) -> npt.NDArray[np.object_]:
     """What each member claims within its tile, less what another member's tile denies.
 
-    The rectangle round a cut part reaches beyond the object; the neighbour that saw that ground puts it right.
+    The rectangle round a cut part reaches beyond the object; a neighbour that saw that ground puts it right.
     """
-    inside = shapely.intersection(raw.polygons[members], shapely.box(*raw.bounds[raw.tiles[members]].T))
+    frames = _frames(raw.bounds[raw.tiles[members]])
+    inside = shapely.intersection(raw.polygons[members], frames)
     pieces = inside.copy()
     for i in range(len(members)):
         for j in range(len(members)):
             if i != j:
-                denied = shapely.difference(shapely.box(*raw.bounds[raw.tiles[members[j]]]), inside[j])
+                denied = shapely.difference(frames[j], inside[j])
                 rest = shapely.difference(pieces[i], denied)
                 pieces[i] = rest if shapely.area(rest) > 0 else pieces[i]
     return np.asarray(pieces, np.object_)
 
 
 def _join(boxes: Floats, pieces: npt.NDArray[np.object_]) -> Floats:
-    """The rectangle round all pieces; if the longest is elongated, only those that run with it set its width.
+    """The rectangle round all pieces; if the largest is elongated, only those that run with it set its width.
 
     The rectangle round a stump in a tile's corner may stand askew: it still says how far the object reaches.
     """
-    longest = boxes[int(np.argmax(boxes[:, 2]))]
-    turn = np.abs((boxes[:, 4] - longest[4] + np.pi / 2) % np.pi - np.pi / 2)
+    largest = boxes[int(np.argmax(boxes[:, 2] * boxes[:, 3]))]
+    turn = np.abs((boxes[:, 4] - largest[4] + np.pi / 2) % np.pi - np.pi / 2)
     with_it = (turn < np.radians(10)) & (boxes[:, 2] >= ELONGATED * boxes[:, 3])
-    if longest[2] < ELONGATED * longest[3]:
+    if largest[2] < ELONGATED * largest[3]:
         with_it[:] = True
     box = fit_box(shapely.get_coordinates(pieces[with_it]))
     points = shapely.get_coordinates(pieces) - box[:2]

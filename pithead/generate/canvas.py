@@ -1,17 +1,14 @@
 """The sheet a scene is built on: heights, reflectances, what is taken and what is true."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-type FloatGrid = npt.NDArray[np.float32]
-type BoolGrid = npt.NDArray[np.bool_]
+FloatGrid: TypeAlias = npt.NDArray[np.float32]
+BoolGrid: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class Canvas:
     ground: FloatGrid
 
     @classmethod
-    def flat(cls, width_m: float, height_m: float, gsd_m: float, seed: int = 0) -> Canvas:
+    def flat(cls, width_m: float, height_m: float, gsd_m: float, seed: int = 0) -> Self:
         """An empty level canvas of one grey brown: for tests and trials."""
         shape = (round(height_m / gsd_m), round(width_m / gsd_m))
         albedo = np.empty((*shape, 4), np.float32)
@@ -98,8 +95,8 @@ class Canvas:
 
     def coordinates(self, rows: slice, cols: slice) -> tuple[FloatGrid, FloatGrid]:
         """Metres x (1, w) and y (h, 1) of the cells' centres."""
-        x = (np.arange(cols.start, cols.stop, dtype=np.float32) + 0.5) * self.gsd_m
-        y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) * self.gsd_m
+        x = (np.arange(cols.start, cols.stop, dtype=np.float32) + np.float32(0.5)) * np.float32(self.gsd_m)
+        y = (np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5)) * np.float32(self.gsd_m)
         return x[None, :], y[:, None]
 
     def patch(
@@ -148,7 +145,7 @@ class Canvas:
         distance = np.full(shape, np.inf, np.float32)
         along = np.zeros(shape, np.float32)
         start = 0.0
-        for first, last in zip(points[:-1], points[1:], strict=True):
+        for first, last in pairwise(points):
             self._near_segment(found, first, last, half_width_m, start, distance, along)
             start += float(np.hypot(*(last - first)))
         u = np.broadcast_to(x - np.float32(points[0, 0]), shape)
@@ -205,9 +202,9 @@ class Canvas:
         inside = (np.abs(found.u) <= half_u) & (np.abs(found.v) <= half_v)
         return not bool((self.taken[found.rows, found.cols] & inside).any())
 
-    def take(self, patch: Patch, mask: npt.NDArray[np.bool_] | bool = True) -> None:
+    def take(self, patch: Patch, mask: npt.NDArray[np.bool_] | None = None) -> None:
         """Mark the cells of the mask (or the whole hull) as used."""
-        self.taken[patch.rows, patch.cols] |= mask
+        self.taken[patch.rows, patch.cols] |= np.True_ if mask is None else mask
 
     def paint(
         self,

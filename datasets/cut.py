@@ -1,0 +1,295 @@
+"""Scenes and labels → lossless tiles, YOLO-OBB rows and a manifest, split by site."""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from cyclopts import App, Parameter
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from pithead.classes import ClassList, load_classes
+from pithead.dataset import DATA_YAML, Split, Tile, data_yaml, dataset_sha256, rank, split_sites, write_manifest
+from pithead.errors import DatasetError, OptionError
+from pithead.geometry import Window
+from pithead.imagery import open_scene
+from pithead.labels import (
+    GridLabels,
+    Label,
+    SceneFacts,
+    TileLabels,
+    in_grid,
+    read_facts,
+    read_jsonl,
+    tile_rows,
+    yolo_obb_rows,
+)
+from pithead.program import run
+from pithead.tiling import Grid, read_tile
+
+FORMAT = 1  # part of every marker: raise it when tiles of an older cut must not be kept
+SPAN_WIDTH_M = 12.0
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+app = App(help_format="plaintext", version_flags=())
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every tile of a dataset shares."""
+
+    gsd_m: float
+    tile_px: int
+    overlap_px: int
+    min_valid: float
+    max_ignored: float
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One scene to cut, or several chips that share a tile: files, their gsd if told, labels, site, split."""
+
+    name: str
+    files: tuple[Path, ...]
+    gsd_m: float | None
+    labels: tuple[Label, ...]
+    site: str
+    date: str | None
+    split: Split = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which windows of a source become tiles."""
+
+    source: Source
+    windows: tuple[Window, ...]
+
+
+# --- what there is to cut ------------------------------------------------------------------------------------
+
+
+def find_sources(scenes: Path, labels: Path, classes: ClassList, scenes_gsd_m: float | None) -> list[Source]:
+    """The labelled scenes of a folder, ordered by name; a scene without a line in the labels is left out."""
+    by_image, facts = read_jsonl(labels, classes), read_facts(labels)
+    files = {path.stem: path for path in imagery_of(scenes)}
+    missing = sorted(set(by_image) - set(files))
+    if missing:
+        raise DatasetError(
+            f"every labelled image lies in {scenes}; {len(missing)} do not, such as {missing[0]}: check the folder"
+        )
+    if not by_image:
+        raise DatasetError(f"{labels} has no line: label the scenes of {scenes} first")
+    found = []
+    for image in sorted(by_image):
+        known = facts.get(image, SceneFacts(None, None))
+        site = known.site or image
+        found.append(Source(image, (files[image],), scenes_gsd_m, by_image[image], site, known.date))
+    return found
+
+
+def find_negatives(folder: Path, gsd_m: float | None, options: Options) -> list[Source]:
+    """Every image of a folder as background; chips under half a tile share one, side by side."""
+    whole, chips = [], []
+    for path in imagery_of(folder):
+        with open_scene(path, gsd_m=gsd_m) as scene:
+            grid = Grid.of(scene, options.gsd_m, options.tile_px, options.overlap_px)
+        if 2 * max(grid.width, grid.height) <= options.tile_px:
+            chips.append((path, max(grid.width, grid.height)))
+        else:
+            # chips cut from one image are named image_row_column: the image is the site
+            site = f"{folder.name}/{re.sub(r'_[0-9]+_[0-9]+$', '', path.stem)}"
+            whole.append(Source(f"{folder.name}-{path.stem}", (path,), gsd_m, (), site, None))
+    if chips:
+        per_tile = (options.tile_px // max(size for _, size in chips)) ** 2
+        for i in range(0, len(chips), per_tile):
+            name = f"{folder.name}-chips-{i // per_tile:04d}"
+            files = tuple(path for path, _ in chips[i : i + per_tile])
+            whole.append(Source(name, files, gsd_m, (), name, None))
+    return whole
+
+
+def imagery_of(folder: Path) -> list[Path]:
+    """The images of a folder, ordered by name; two of the same stem would share their labels and are refused."""
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not found:
+        raise DatasetError(f"a folder of images ({', '.join(SUFFIXES)}) is needed; {folder} has none: check the path")
+    stems = [path.stem for path in found]
+    double = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if double is not None:
+        raise DatasetError(f"images in {folder} have different names; {double} is there twice: rename one")
+    return found
+
+
+# --- which windows become tiles ------------------------------------------------------------------------------
+
+
+def plan(source: Source, options: Options) -> tuple[Plan, Plan]:
+    """The labelled windows of a scene and its empty ones.
+
+    Windows in which more than `max_ignored` of the labelled area is ignored teach more doubt than truth and
+    are in neither; nor are windows in which everything is ignored.
+    """
+    with open_scene(source.files[0], gsd_m=source.gsd_m) as scene:
+        grid = Grid.of(scene, options.gsd_m, options.tile_px, options.overlap_px)
+    boxes = in_grid(source.labels, grid.to_grid, span_width_px=SPAN_WIDTH_M / options.gsd_m)
+    labelled, empty = [], []
+    for window in grid.windows():
+        seen = tile_rows(boxes, window)
+        if len(seen.boxes) and seen.ignored_share <= options.max_ignored:
+            labelled.append(window)
+        elif not len(seen.boxes) and not len(seen.ignored):
+            empty.append(window)
+    return Plan(source, tuple(labelled)), Plan(source, tuple(empty))
+
+
+def choose(plans: Sequence[tuple[Plan, Plan]], empty_fraction: float, seed: int) -> list[Plan]:
+    """The labelled windows and so many empty ones that they are `empty_fraction` of all, drawn over all scenes."""
+    n_labelled = sum(len(labelled.windows) for labelled, _ in plans)
+    n_empty = round(n_labelled * empty_fraction / (1 - empty_fraction))
+    ranked = sorted(
+        (rank("empty", seed, empty.source.name, w.x, w.y), empty.source.name, w)
+        for _, empty in plans
+        for w in empty.windows
+    )
+    drawn = {(name, window) for _, name, window in ranked[:n_empty]}
+    return [
+        replace(labelled, windows=(*labelled.windows, *(w for w in empty.windows if (empty.source.name, w) in drawn)))
+        for labelled, empty in plans
+    ]
+
+
+# --- cutting -------------------------------------------------------------------------------------------------
+
+
+def cut_source(planned: Plan, options: Options, classes: ClassList, out: Path) -> list[Tile]:
+    """Cut one scene, or find it cut already: its marker is written last and names all that went in."""
+    source = planned.source
+    marker = out / "scenes" / f"{source.name}.jsonl"
+    inputs = fingerprint(planned, options)
+    if marker.is_file():
+        first, *rest = marker.read_text("utf-8").splitlines()
+        if first == inputs:
+            return [Tile.from_json(line) for line in rest]
+    tiles = cut_chips(source, options, out) if len(source.files) > 1 else cut_scene(planned, options, classes, out)
+    write_whole(marker, "\n".join([inputs, *(tile.to_json() for tile in tiles)]).encode() + b"\n")
+    return tiles
+
+
+def fingerprint(planned: Plan, options: Options) -> str:
+    """A sum over all that decides what the tiles of a scene are."""
+    digest = hashlib.sha256(json.dumps([FORMAT, asdict(options)]).encode())
+    source = planned.source
+    digest.update(repr([source.name, source.gsd_m, source.site, source.date, source.split]).encode())
+    for path in source.files:
+        digest.update(repr((path.name, path.stat().st_size, path.stat().st_mtime_ns)).encode())
+    for label in source.labels:
+        digest.update(repr((label.class_id, label.closed, label.weight)).encode() + label.points.tobytes())
+    digest.update(repr(planned.windows).encode())
+    return digest.hexdigest()
+
+
+def cut_scene(planned: Plan, options: Options, classes: ClassList, out: Path) -> list[Tile]:
+    """Read, label and write the planned windows of one scene."""
+    source, tiles = planned.source, []
+    with open_scene(source.files[0], gsd_m=source.gsd_m) as scene:
+        grid = Grid.of(scene, options.gsd_m, options.tile_px, options.overlap_px)
+        boxes = in_grid(source.labels, grid.to_grid, span_width_px=SPAN_WIDTH_M / options.gsd_m)
+        for window in planned.windows:
+            pixels = read_tile(scene, grid, window)
+            if pixels.valid.mean() >= options.min_valid:
+                seen = tile_rows(boxes, window)
+                tiles.append(write_tile(pixels.data, seen, window, source, options, classes, out))
+    return tiles
+
+
+def cut_chips(source: Source, options: Options, out: Path) -> list[Tile]:
+    """Lay small background chips side by side into one tile, row by row, the rest black."""
+    size = options.tile_px
+    canvas = np.zeros((size, size, 3), dtype=np.uint8)
+    read = []
+    for path in source.files:
+        with open_scene(path, gsd_m=source.gsd_m) as scene:
+            grid = Grid.of(scene, options.gsd_m, size, options.overlap_px)
+            read.append(read_tile(scene, grid, Window(0, 0, size, size)).data[: grid.height, : grid.width])
+    cell = max(max(chip.shape[:2]) for chip in read)
+    for i, chip in enumerate(read):
+        row, column = divmod(i, size // cell)
+        canvas[row * cell : row * cell + chip.shape[0], column * cell : column * cell + chip.shape[1]] = chip
+    nothing = tile_rows(in_grid((), lambda p: p), Window(0, 0, size, size))
+    return [write_tile(canvas, nothing, Window(0, 0, size, size), source, options, None, out)]
+
+
+def write_tile(
+    data: npt.NDArray[np.uint8],
+    seen: TileLabels,
+    window: Window,
+    source: Source,
+    options: Options,
+    classes: ClassList | None,
+    out: Path,
+) -> Tile:
+    """Write one tile, its rows and its ignored areas; the row of the manifest."""
+    name = f"{source.name}_{window.x}_{window.y}"
+    image, labels, ignores = (
+        f"{kind}/{source.split}/{name}{end}"
+        for kind, end in (("images", ".png"), ("labels", ".txt"), ("ignores", ".txt"))
+    )
+    buffer = io.BytesIO()
+    Image.fromarray(data).save(buffer, format="PNG", compress_level=1)
+    rows = rows_of(seen.boxes, seen.classes, options.tile_px)
+    write_whole(out / image, buffer.getvalue())
+    write_whole(out / labels, rows)
+    if len(seen.ignored):
+        write_whole(out / ignores, rows_of(seen.ignored, seen.ignored_classes, options.tile_px))
+    counts = {c.name: int((seen.classes == c.id).sum()) for c in classes or ()}
+    return Tile(
+        path=image,
+        labels=labels,
+        ignores=ignores if len(seen.ignored) else None,
+        sha256=hashlib.sha256(buffer.getvalue()).hexdigest(),
+        labels_sha256=hashlib.sha256(rows).hexdigest(),
+        scene=source.name,
+        site=source.site,
+        split=source.split,
+        date=source.date,
+        window=window,
+        gsd_m=options.gsd_m,
+        counts={key: n for key, n in counts.items() if n},
+        n_ignored=len(seen.ignored),
+    )
+
+
+def rows_of(boxes: npt.NDArray[np.float64], classes: npt.NDArray[np.int64], tile_px: int) -> bytes:
+    """The label rows of a tile as the bytes of its file."""
+    return "".join(row + "\n" for row in yolo_obb_rows(boxes, classes, tile_px)).encode()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def remove_strays(out: Path, tiles: Iterable[Tile]) -> None:
+    """Delete what an earlier cut with other options left: ultralytics reads every file that lies there."""
+    kept = {name for tile in tiles for name in (tile.path, tile.labels, tile.ignores) if name}
+    for kind in ("images", "labels", "ignores"):
+        for path in (out / kind).glob("*/*"):
+            if path.relative_to(out).as_posix() not in kept:
+                path.unlink()
+    for cache in (out / "labels").glob("*.cache"):
+        cache.unlink()

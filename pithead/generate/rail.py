@@ -1,0 +1,371 @@
+"""Sidings with groups of wagons, loading bunkers and racks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pithead.generate.canvas import Canvas, FloatGrid, Patch, Truth
+from pithead.generate.parts import (
+    Colour,
+    Points,
+    beam,
+    inside_canvas,
+    place,
+    rectangle,
+    roof_colour,
+    sides_m,
+    smooth_noise,
+    tight_rectangle,
+    vary,
+)
+
+WAGON_GAP_M = 1.0
+GROUP_GAP_M = 45.0  # the labelling guide parts groups from 40 m on
+GAUGE_M = 1.5
+SAGITTA_M = 1.6  # a group on a curve is kept short enough that its box fits
+
+BALLASTS: tuple[Colour, ...] = (
+    (0.24, 0.22, 0.2, 0.24),
+    (0.31, 0.29, 0.27, 0.3),
+    (0.17, 0.145, 0.125, 0.18),
+    (0.12, 0.115, 0.11, 0.13),
+)
+WAGONS: dict[str, tuple[Colour, ...]] = {
+    "open": ((0.2, 0.13, 0.1, 0.22), (0.2, 0.2, 0.21, 0.2), (0.36, 0.36, 0.36, 0.36), (0.13, 0.16, 0.2, 0.2)),
+    "covered": (
+        (0.28, 0.17, 0.12, 0.3),
+        (0.45, 0.45, 0.44, 0.44),
+        (0.62, 0.62, 0.6, 0.6),
+        (0.16, 0.22, 0.17, 0.25),
+        (0.38, 0.33, 0.26, 0.38),
+    ),
+    "tank": ((0.05, 0.05, 0.05, 0.05), (0.5, 0.5, 0.5, 0.5), (0.68, 0.68, 0.67, 0.66), (0.3, 0.28, 0.26, 0.3)),
+}
+LOADS: tuple[Colour, ...] = ((0.04, 0.04, 0.04, 0.045), (0.05, 0.048, 0.046, 0.05), (0.16, 0.12, 0.1, 0.17))
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """Parallel tracks along a line or a gentle arc.
+
+    Attributes:
+        x_m: Centre.
+        y_m: Centre.
+        angle: Radians clockwise on the screen of the tracks at the centre.
+        radius_m: Of the arc, inf for straight; its centre is at +v.
+        length_m: Of the tracks.
+        tracks_m: (T,) offsets across, growing.
+    """
+
+    x_m: float
+    y_m: float
+    angle: float
+    radius_m: float
+    length_m: float
+    tracks_m: npt.NDArray[np.float64]
+
+    def on_canvas(self, along_m: npt.ArrayLike, across_m: npt.ArrayLike) -> Points:
+        """Metres along and across the tracks to canvas metres (M, 2)."""
+        s, d = np.broadcast_arrays(np.asarray(along_m, np.float64), np.asarray(across_m, np.float64))
+        local = np.stack([s, d], axis=-1).reshape(-1, 2).copy()
+        if np.isfinite(self.radius_m):
+            turn = local[:, 0] / self.radius_m
+            room = self.radius_m - local[:, 1]
+            local = np.stack([room * np.sin(turn), self.radius_m - room * np.cos(turn)], axis=1)
+        return place(local, self.x_m, self.y_m, self.angle)
+
+    def along_across(self, patch: Patch) -> tuple[FloatGrid, FloatGrid]:
+        """Metres along and across the tracks of the cells of a patch with the yard's centre and angle."""
+        if not np.isfinite(self.radius_m):
+            return patch.u, patch.v
+        radius = np.float32(self.radius_m)
+        s = radius * np.arctan2(patch.u, radius - patch.v)
+        # radius - hypot(...) loses metres to float32 at 3 km; this form does not
+        reach = np.hypot(patch.u, radius - patch.v)
+        d = (2 * radius * patch.v - patch.u**2 - patch.v**2) / (radius + reach)
+        return s, d
+
+
+@dataclass(frozen=True, slots=True)
+class Rake:
+    """Wagons on one track: all of one pitch, each of its own colour.
+
+    Attributes:
+        track_m: Offset of the track.
+        start_m: Along the track, end of the first wagon.
+        count: Wagons.
+        wagon_m: Length and width of a wagon.
+        kind: open, covered or tank.
+    """
+
+    track_m: float
+    start_m: float
+    count: int
+    wagon_m: tuple[float, float]
+    kind: str
+
+    @property
+    def stop_m(self) -> float:
+        """Along the track, end of the last wagon."""
+        return self.start_m + self.count * (self.wagon_m[0] + WAGON_GAP_M) - WAGON_GAP_M
+
+
+def rake_outline(yard: Yard, rake: Rake) -> Points:
+    """Corners of all wagons of a rake, canvas metres (M, 2)."""
+    starts = rake.start_m + np.arange(rake.count) * (rake.wagon_m[0] + WAGON_GAP_M)
+    ends = np.concatenate([starts, starts + rake.wagon_m[0]])
+    half = rake.wagon_m[1] / 2
+    return np.concatenate([yard.on_canvas(ends, rake.track_m + side) for side in (-half, half)])
+
+
+def draw_yard(x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> Yard:
+    """A yard of two to six tracks, straight or on an arc of 900 m or more."""
+    count = int(rng.choice([2, 3, 4, 5, 6], p=[0.22, 0.26, 0.24, 0.16, 0.12]))
+    spacing = rng.uniform(4.5, 5.5)
+    offsets = (np.arange(count) - (count - 1) / 2) * spacing
+    radius = float(rng.uniform(900, 4000)) if rng.random() < 0.4 else np.inf
+    return Yard(x_m, y_m, angle, radius, float(rng.uniform(160, 560)), offsets)
+
+
+def split_tracks(count: int, rng: np.random.Generator) -> list[list[int]]:
+    """Blocks of one to three neighbouring tracks with an empty track between them."""
+    blocks: list[list[int]] = []
+    at = 0
+    while at < count:
+        size = min(int(rng.choice([1, 2, 3], p=[0.3, 0.45, 0.25])), count - at)
+        blocks.append(list(range(at, at + size)))
+        at += size + 1
+    return blocks
+
+
+def draw_groups(yard: Yard, rng: np.random.Generator) -> list[list[Rake]]:
+    """Groups of rakes: neighbours in one group, groups far apart along or with an empty track between."""
+    longest = min(25 * 15.0, yard.length_m - 20)
+    if np.isfinite(yard.radius_m):
+        longest = min(longest, float(np.sqrt(8 * SAGITTA_M * yard.radius_m)))
+    groups: list[list[Rake]] = []
+    at = -yard.length_m / 2 + rng.uniform(10, 30)
+    end = yard.length_m / 2 - 10
+    blocks = split_tracks(len(yard.tracks_m), rng)
+    while end - at > 46:
+        length = min(float(rng.uniform(46, longest)), end - at)
+        for members in blocks:
+            if rng.random() < 0.65 or (not groups and members is blocks[-1]):
+                rakes = _group(yard, members, (at, at + length), rng)
+                if rakes:
+                    groups.append(rakes)
+        at += length + GROUP_GAP_M + rng.uniform(2, 60)
+        blocks = split_tracks(len(yard.tracks_m), rng)
+    return groups
+
+
+def _group(
+    yard: Yard, members: list[int], reach_m: tuple[float, float], rng: np.random.Generator
+) -> list[Rake]:
+    rakes: list[Rake] = []
+    kind = str(rng.choice(["open", "covered", "tank"], p=[0.5, 0.28, 0.22]))
+    for member in members:
+        wagon = (float(rng.uniform(12.5, 15.5)), float(rng.uniform(2.8, 3.2)))
+        start = reach_m[0] + float(rng.uniform(0, 8))
+        room = reach_m[1] - start - float(rng.uniform(0, 10))
+        count = int((room + WAGON_GAP_M) // (wagon[0] + WAGON_GAP_M))
+        if count >= 2:
+            rakes.append(Rake(float(yard.tracks_m[member]), start, min(count, 25), wagon, kind))
+        if rng.random() < 0.25:
+            kind = str(rng.choice(["open", "covered", "tank"]))
+    return rakes
+
+
+def lay_tracks(canvas: Canvas, patch: Patch, yard: Yard, rng: np.random.Generator) -> None:
+    """Ballast, sleepers and rails."""
+    s, d = yard.along_across(patch)
+    ends = np.clip((yard.length_m / 2 - np.abs(s)) / 6, 0, 1)
+    half = yard.tracks_m[-1] + rng.uniform(2.2, 4.5)
+    bed = half - np.abs(d) + 0.6 * smooth_noise(s.shape, 4 / canvas.gsd_m, rng)
+    tone = vary(BALLASTS[int(rng.integers(len(BALLASTS)))], rng)
+    stained = 1 + 0.1 * smooth_noise(s.shape, 25 / canvas.gsd_m, rng)
+    fill = np.asarray(tone, np.float32) * stained[..., None]
+    canvas.paint(patch, np.clip(bed / 1.2, 0, 1) * ends * 0.92, fill, 0.07)
+    rail = vary((0.3, 0.26, 0.23, 0.3), rng, 0.3)
+    sleeper = tuple(0.72 * c for c in tone)
+    for track in yard.tracks_m:
+        off = np.abs(d - np.float32(track))
+        canvas.paint(patch, (off < 1.3) * ends * 0.55, sleeper, 0.05)
+        line = np.clip(1.3 - np.abs(off - GAUGE_M / 2) / (0.6 * canvas.gsd_m), 0, 1)
+        canvas.paint(patch, line * ends * 0.5, rail)
+
+
+def park(canvas: Canvas, patch: Patch, yard: Yard, rake: Rake, rng: np.random.Generator) -> None:
+    """Put the wagons of a rake on their track: bodies, loads, roofs, heights."""
+    s, d = yard.along_across(patch)
+    length, width = rake.wagon_m
+    way = s - np.float32(rake.start_m)
+    index = np.floor(way / (length + WAGON_GAP_M)).astype(np.intp)
+    inside = way - index * np.float32(length + WAGON_GAP_M)
+    off = np.abs(d - np.float32(rake.track_m))
+    body = (index >= 0) & (index < rake.count) & (inside <= length) & (off <= width / 2)
+    if not body.any():
+        return
+    rows, cols = np.nonzero(body)
+    number, place_m, side = index[rows, cols], inside[rows, cols], off[rows, cols]
+    colour, top = _wagons(rake, number, place_m, side, rng)
+    area = (rows + patch.rows.start, cols + patch.cols.start)
+    canvas.albedo[area] = colour
+    canvas.height[area] = np.maximum(canvas.height[area], canvas.ground[area] + top)
+
+
+def _wagons(
+    rake: Rake, number: npt.NDArray[np.intp], along: FloatGrid, side: FloatGrid, rng: np.random.Generator
+) -> tuple[FloatGrid, FloatGrid]:
+    """Colour (n, 4) and height (n,) of the cells of a rake."""
+    palette = WAGONS[rake.kind]
+    first = int(rng.integers(len(palette)))
+    picks = np.where(rng.random(rake.count) < 0.75, first, rng.integers(len(palette), size=rake.count))
+    tones = np.array([vary(palette[int(pick)], rng, 0.1) for pick in picks], np.float32)
+    colour = tones[number]
+    length, width = rake.wagon_m
+    height = np.full(len(number), rng.uniform(3.0, 3.6), np.float32)
+    if rake.kind == "open":
+        load = np.array(LOADS[int(rng.choice(len(LOADS), p=[0.5, 0.35, 0.15]))], np.float32)
+        full = (rng.random(rake.count) < 0.9)[number]
+        within = (side < width / 2 - 0.35) & (along > 0.4) & (along < length - 0.4)
+        grain = (1 + 0.15 * rng.standard_normal(len(number))).astype(np.float32)[:, None]
+        colour = np.where(within[:, None], np.where(full[:, None], load * grain, colour * 0.5), colour)
+        heap = 0.5 * np.sin(np.pi * along / length) - 0.5 * side
+        height += np.where(within, np.where(full, heap, np.float32(-1.2)), np.float32(0.0)).astype(np.float32)
+    elif rake.kind == "tank":
+        height = 1.3 + 2 * np.sqrt(np.clip(1 - (side / (width / 2)) ** 2, 0, 1))
+        middle = (np.abs(along - length / 2) < 0.7) & (side < 0.7)
+        colour = np.where(middle[:, None], colour * 0.6, colour)
+    else:
+        height += (0.5 * (1 - side / (width / 2))).astype(np.float32)
+        ribs = 1 + 0.06 * np.sign(np.sin(along * np.float32(2.1)))
+        colour = colour * ribs[:, None].astype(np.float32)
+    return np.asarray(colour, np.float32), np.asarray(height, np.float32)
+
+
+def add_loader(canvas: Canvas, yard: Yard, along_m: float, rng: np.random.Generator) -> Points:
+    """A tall bunker over one or two tracks with a conveyor gallery up to it; its corners (4, 2)."""
+    pick = int(rng.integers(len(yard.tracks_m)))
+    length, width = float(rng.uniform(10, 20)), float(rng.uniform(8, 12))
+    at, ahead = yard.on_canvas([along_m, along_m + 1], yard.tracks_m[pick])
+    angle = float(np.arctan2(*(ahead - at)[::-1]))
+    corners = rectangle(at[0], at[1], angle, length, width)
+    height, roof = float(rng.uniform(14, 28)), roof_colour(rng)
+    side = 1.0 if pick * 2 >= len(yard.tracks_m) else -1.0
+    lean = angle + side * rng.uniform(0.6, 2.5)
+    foot = at + rng.uniform(40, 90) * np.array([np.cos(lean), np.sin(lean)])
+    beam(canvas, foot, at, float(rng.uniform(2.5, 4)), (2.0, height - 2), roof_colour(rng), dash_m=5)
+    _roof(canvas, corners, angle, height, roof)
+    return corners
+
+
+def _roof(canvas: Canvas, corners: Points, angle: float, top_m: float, colour: Colour) -> None:
+    centre = corners.mean(axis=0)
+    half_u = float(np.hypot(*(corners[1] - corners[0]))) / 2
+    half_v = float(np.hypot(*(corners[2] - corners[1]))) / 2
+    patch = canvas.patch(centre[0], centre[1], angle, half_u + 1, half_v + 1)
+    if patch is None:
+        return
+    mask = (np.abs(patch.u) <= half_u) & (np.abs(patch.v) <= half_v)
+    canvas.level_top(patch, mask, top_m)
+    canvas.paint(patch, mask, colour, 0.03)
+    joint = mask & (np.mod(patch.u + half_u, 6) < 0.5)
+    canvas.paint(patch, joint * 0.6, tuple(0.6 * c for c in colour))
+    upper = (np.abs(patch.u) <= half_u * 0.4) & (np.abs(patch.v) <= half_v * 0.6)
+    if top_m > 12:
+        canvas.level_top(patch, upper, top_m + 4)
+        canvas.paint(patch, upper, tuple(min(1.0, 1.15 * c) for c in colour), 0.03)
+
+
+def add_rack(
+    canvas: Canvas, yard: Yard, reach_m: tuple[float, float], rng: np.random.Generator
+) -> Points | None:
+    """A long light canopy or pipe gantry over one track or two; its corners (4, 2)."""
+    length = reach_m[1] - reach_m[0]
+    pick = int(rng.integers(len(yard.tracks_m)))
+    width = float(rng.uniform(6, 13))
+    (at,) = yard.on_canvas([sum(reach_m) / 2], yard.tracks_m[pick])
+    ahead = yard.on_canvas([sum(reach_m) / 2 + 1], yard.tracks_m[pick])[0]
+    angle = float(np.arctan2(*(ahead - at)[::-1]))
+    corners = rectangle(at[0], at[1], angle, length, width)
+    light = vary((0.55, 0.55, 0.54, 0.53), rng)
+    height = float(rng.uniform(6, 9))
+    if rng.random() < 0.6:
+        _roof(canvas, corners, angle, height, light)
+        return corners
+    for side in (-1, 1):
+        line = place([[-length / 2, side * (width / 2 - 0.4)], [length / 2, side * (width / 2 - 0.4)]], *at, angle)
+        beam(canvas, line[0], line[1], 0.8, (height, height), light, dash_m=3)
+    for step in np.arange(-length / 2 + 0.6, length / 2, rng.uniform(6, 13)):
+        line = place([[step, -width / 2], [step, width / 2]], *at, angle)
+        beam(canvas, line[0], line[1], 1.2, (height, height), light)
+    return corners
+
+
+def add_rail_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
+    """Tracks with wagon groups, sometimes a rack or a bunker; False when there is no free room.
+
+    One label a group: groups are 45 m apart along the tracks or have an empty track between them.
+
+    Args:
+        canvas: Where to build.
+        x_m: Centre.
+        y_m: Centre.
+        angle: Radians clockwise on the screen of the tracks.
+        rng: Source of chance.
+    """
+    yard = draw_yard(x_m, y_m, angle, rng)
+    edge = yard.tracks_m[-1] + 7
+    ends = yard.length_m / 2 * np.linspace(-1, 1, 9)
+    outline = np.concatenate([yard.on_canvas(ends, -edge), yard.on_canvas(ends, edge)])
+    bounds = tight_rectangle(outline)
+    if not inside_canvas(canvas, bounds, 2) or not canvas.free(bounds):
+        return False
+    reach = outline - np.array([x_m, y_m])
+    axis = np.array([np.cos(angle), np.sin(angle)])
+    half_u, half_v = np.abs(reach @ axis).max(), np.abs(reach @ np.array([-axis[1], axis[0]])).max()
+    patch = canvas.patch(x_m, y_m, angle, float(half_u), float(half_v))
+    if patch is None:
+        return False
+    lay_tracks(canvas, patch, yard, rng)
+    s, d = yard.along_across(patch)
+    canvas.take(patch, (np.abs(d) <= edge) & (np.abs(s) <= yard.length_m / 2))
+    plan = rng.random()
+    if plan < 0.2 and yard.length_m > 120:
+        length = float(rng.uniform(60, min(200, yard.length_m - 30)))
+        if np.isfinite(yard.radius_m):
+            length = min(length, float(np.sqrt(8 * SAGITTA_M * yard.radius_m)))
+        corners = add_rack(canvas, yard, (-length / 2, length / 2), rng)
+        if corners is not None:
+            canvas.truths.append(_truth(corners, "rack", 0))
+        return True
+    groups = draw_groups(yard, rng)
+    for rakes in groups:
+        outline = np.concatenate([rake_outline(yard, rake) for rake in rakes])
+        for rake in rakes:
+            park(canvas, patch, yard, rake, rng)
+        canvas.truths.append(_truth(tight_rectangle(outline), "wagons", sum(rake.count for rake in rakes)))
+    if plan > 0.75:
+        _load_somewhere(canvas, yard, groups, rng)
+    return True
+
+
+def _load_somewhere(canvas: Canvas, yard: Yard, groups: list[list[Rake]], rng: np.random.Generator) -> None:
+    """A bunker on a free stretch of the tracks, 25 m from any wagon, if there is one."""
+    busy = [(rake.start_m - 25, rake.stop_m + 25) for rakes in groups for rake in rakes]
+    for along in rng.uniform(-yard.length_m / 2 + 12, yard.length_m / 2 - 12, 12):
+        if all(along < low or along > high for low, high in busy):
+            canvas.truths.append(_truth(add_loader(canvas, yard, float(along), rng), "rack", 0))
+            return
+
+
+def _truth(corners: Points, kind: str, wagons: int) -> Truth:
+    long_m, short_m = sides_m(corners)
+    facts: dict[str, str | float] = {"kind": kind, "box_area_m2": round(long_m * short_m, 1)}
+    if wagons:
+        facts["wagons"] = wagons
+    return Truth("rail_loading", corners, attributes=facts)

@@ -1,0 +1,14 @@
+"""Open a scene; read any window of it at any ground resolution as 8-bit RGB with a valid mask.
+
+>>> with open_scene("scene.tif") as scene:
+...     pixels = scene.read(0, 0, 640, 640, width=640, height=640)
+
+What is known about the pixels comes from the file, never from a guess (DESIGN.md, decision 6).
+"""
+
+from pithead.imagery.bands import Bands
+from pithead.imagery.cog import write_cog
+from pithead.imagery.scene import Pixels, Scene, open_scene
+from pithead.imagery.stretch import Stretch
+
+__all__ = ["Bands", "Pixels", "Scene", "Stretch", "open_scene", "write_cog"]

@@ -1,0 +1,131 @@
+"""Open a raster file, or say in one line why it cannot be used."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+
+from pithead.errors import SceneError
+
+# GDAL's own errors pass through rasterio unwrapped when a file is closed, and have no public name.
+READ_ERRORS = (CPLE_BaseError, RasterioError, OSError)
+_MOST_BLOCKS_CHECKED = 4096
+# How a whole file of these formats ends; a camera or editor may append a little after it.
+_ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_TAIL_BYTES = 65_536
+
+
+def is_local(path: str) -> bool:
+    """Whether a path names a file of this machine and not a URL or one of GDAL's virtual file systems."""
+    return "://" not in path and not path.startswith("/vsi")
+
+
+def open_dataset(path: str, overview: int | None = None) -> DatasetReader:
+    """Open a raster for reading, at full resolution or at one of its overviews.
+
+    Raises:
+        SceneError: if there is no such file, or GDAL cannot read it as an image of real numbers.
+    """
+    if is_local(path) and not Path(path).is_file():
+        found = "a folder" if Path(path).is_dir() else "nothing there"
+        raise SceneError(f"{path}: expected an image file, got {found}")
+    options = {} if overview is None else {"overview_level": overview}
+    try:
+        with warnings.catch_warnings():
+            # A scene without georeference is a case of its own, not a reason to warn.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset: DatasetReader = rasterio.open(path, **options)
+    except READ_ERRORS as error:
+        raise SceneError(
+            f"{path}: expected an image that GDAL can read, got none or a truncated one "
+            f"({one_line(error)}); fetch it again"
+        ) from error
+    if dataset.count == 0 or np.dtype(dataset.dtypes[0]).kind not in "uif":
+        what = "complex numbers" if dataset.count else "a container without bands"
+        dataset.close()
+        raise SceneError(f"{path}: expected bands of real numbers, got {what}; export one image as GeoTIFF")
+    return dataset
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks."""
+    return " ".join(str(error).split())
+
+
+def check_whole(dataset: DatasetReader, path: str) -> None:
+    """Refuse a local file that ends before its last pixel, without reading the pixels.
+
+    Raises:
+        SceneError: if blocks of a TIFF lie beyond the end of the file, or a JPEG or PNG has no end.
+    """
+    if not is_local(path):
+        return
+    size = Path(path).stat().st_size
+    if dataset.driver in _ENDINGS:
+        with Path(path).open("rb") as file:
+            file.seek(max(0, size - _TAIL_BYTES))
+            whole = _ENDINGS[dataset.driver] in file.read()
+        need = "its end mark"
+    else:
+        end = max(_block_ends(dataset), default=0) if dataset.driver == "GTiff" else 0
+        whole, need = end <= size, f"{end} bytes"
+    if not whole:
+        raise SceneError(
+            f"{path}: expected a whole file with {need}, got {size} bytes: truncated; fetch it again"
+        )
+
+
+def _block_ends(dataset: DatasetReader) -> Iterator[int]:
+    """Where blocks of a TIFF end in the file: all of them, or a lattice of them if they are many."""
+    block_height, block_width = dataset.block_shapes[0]
+    columns = -(-dataset.width // block_width)
+    rows = -(-dataset.height // block_height)
+    xs, ys = range(columns), range(rows)
+    if columns * rows > _MOST_BLOCKS_CHECKED:
+        side = int(_MOST_BLOCKS_CHECKED**0.5)
+        xs, ys = _spread(columns, side), _spread(rows, side)
+    for y, x, band in itertools.product(ys, xs, {1, dataset.count}):
+        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band)
+        length = dataset.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=band)
+        if offset is not None and length is not None:  # a sparse block is not in the file
+            yield int(offset) + int(length)
+
+
+def _spread(count: int, most: int) -> range:
+    """Indices spread over ``range(count)`` from the last one back, so that the last is among them."""
+    step = -(-count // most)
+    return range((count - 1) % step, count, step)
+
+
+class Levels:
+    """The file at full resolution, and its overviews once they are asked for."""
+
+    def __init__(self, path: str, full: DatasetReader) -> None:
+        """Take over an open file."""
+        self._path = path
+        self._factors = (1, *full.overviews(1))
+        self._stack = ExitStack()
+        self._open = {0: self._stack.enter_context(full)}
+
+    @property
+    def full(self) -> DatasetReader:
+        """Every pixel."""
+        return self._open[0]
+
+    def at(self, shrink: float) -> DatasetReader:
+        """The coarsest level that still has every pixel that a reading shrunk by ``shrink`` needs."""
+        level = max((i for i, factor in enumerate(self._factors) if factor <= shrink * 1.01), default=0)
+        if level not in self._open:
+            self._open[level] = self._stack.enter_context(open_dataset(self._path, level - 1))
+        return self._open[level]
+
+    def close(self) -> None:
+        """Close every level that was opened."""
+        self._stack.close()

@@ -1,0 +1,135 @@
+"""What training reads: tiles and label rows of a dataset, as batches for ultralytics' loss."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from pithead.augment import augment
+from pithead.dataset import read_manifest
+from pithead.errors import DatasetError
+from pithead.geometry import corners_to_boxes
+from pithead.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class TrainTile:
+    """One tile of the manifest: where its picture, its label rows and its ignored areas are."""
+
+    path: Path
+    labels: Path
+    ignores: Path | None
+
+
+def read_tiles(dataset: Path, split: str) -> tuple[TrainTile, ...]:
+    """Return the tiles of one split, sorted by path.
+
+    Raises:
+        DatasetError: There is no manifest, or it breaks the format.
+    """
+    return tuple(
+        TrainTile(dataset / t.path, dataset / t.labels, dataset / t.ignores if t.ignores else None)
+        for t in sorted(read_manifest(dataset), key=lambda tile: tile.path)
+        if t.split == split
+    )
+
+
+def read_pixels(path: Path, tile_px: int) -> npt.NDArray[np.uint8]:
+    """Read one tile as RGB uint8 (tile_px, tile_px, 3)."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None or pixels.shape != (tile_px, tile_px, 3):
+        came = "no readable image" if pixels is None else f"{pixels.shape[1]} × {pixels.shape[0]} px"
+        raise DatasetError(f"expected a tile of {tile_px} × {tile_px} px at {path}, got {came}; cut it again")
+    return np.asarray(pixels[..., ::-1], np.uint8)
+
+
+def read_rows(path: Path, tile_px: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Read YOLO-OBB rows as classes (N,) and corners (N, 4, 2) in tile px.
+
+    Raises:
+        DatasetError: The file is missing, or a row is no class and 8 numbers.
+    """
+    try:
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"expected label rows at {path}: {error}; cut the dataset again") from error
+    if any(len(row) != 9 for row in rows):
+        raise DatasetError(f"expected rows of a class and 8 numbers in {path}; cut the dataset again")
+    table = np.array(rows, np.float64).reshape(-1, 9)
+    return table[:, 0].astype(np.int64), table[:, 1:].reshape(-1, 4, 2) * tile_px
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One tile as the network sees it: pixels (3, H, W), classes (N,), boxes (N, 5) and ignored (M, 5) in px."""
+
+    pixels: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.float32]
+    ignored: npt.NDArray[np.float32]
+
+
+class TrainingTiles(Dataset[Sample]):
+    """Sample k of a run, for every k: its tile and its random view follow from the seed and k alone.
+
+    So a resumed run goes on with sample k as if it had never stopped, whatever the number of workers.
+    """
+
+    def __init__(self, tiles: tuple[TrainTile, ...], recipe: Recipe, *, training: bool) -> None:
+        """Take the tiles of one split; training draws them in random order and random views."""
+        self.tiles, self.recipe, self.training = tiles, recipe, training
+        self._epoch, self._order = -1, np.arange(len(tiles))
+
+    def __len__(self) -> int:
+        """Return the number of tiles of one pass."""
+        return len(self.tiles)
+
+    def __getitem__(self, k: int) -> Sample:
+        """Return sample k: its tile in the order of its pass, in its own random view."""
+        size = self.recipe.tile_px
+        epoch, place = divmod(k, len(self.tiles))
+        if self.training and epoch != self._epoch:
+            self._order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.tiles))
+            self._epoch = epoch
+        tile = self.tiles[int(self._order[place])]
+        pixels = read_pixels(tile.path, size)
+        classes, corners = read_rows(tile.labels, size)
+        if tile.ignores is not None:
+            corners = np.concatenate((corners, read_rows(tile.ignores, size)[1]))
+        if self.training:
+            rng = np.random.default_rng([self.recipe.seed, 1, k])
+            pixels, corners = augment(pixels, corners, self.recipe, rng)
+        boxes = corners_to_boxes(corners).astype(np.float32)
+        return Sample(np.ascontiguousarray(pixels.transpose(2, 0, 1)), classes, boxes[: len(classes)], boxes[len(classes) :])
+
+
+def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
+    """Join samples into the batch that ultralytics' loss reads; `ignored` (M, 6) is tile index and box in px."""
+    size = samples[0].pixels.shape[-1]
+    scale = np.array([size, size, size, size, 1], np.float32)
+    boxes = np.concatenate([sample.boxes for sample in samples])
+    ignored = np.concatenate([sample.ignored for sample in samples])
+    return {
+        "img": torch.from_numpy(np.stack([sample.pixels for sample in samples])),
+        "cls": torch.from_numpy(np.concatenate([sample.classes for sample in samples])[:, None]).float(),
+        "bboxes": torch.from_numpy(_upstream_angles(boxes) / scale),
+        "batch_idx": _index([sample.boxes for sample in samples]),
+        "ignored": torch.cat(
+            (_index([sample.ignored for sample in samples])[:, None], torch.from_numpy(ignored)), dim=1
+        ),
+    }
+
+
+def _index(parts: list[npt.NDArray[np.float32]]) -> torch.Tensor:
+    return torch.from_numpy(np.repeat(np.arange(len(parts)), [len(p) for p in parts]).astype(np.float32))
+
+
+def _upstream_angles(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turn angles from [-pi/2, pi/2) to ultralytics' [-pi/4, 3pi/4): what the pretrained head has learnt."""
+    boxes = boxes.copy()
+    boxes[boxes[:, 4] < -np.pi / 4, 4] += np.pi
+    return boxes

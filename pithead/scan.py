@@ -1,0 +1,156 @@
+"""The main path: a scene goes in, detections come out.
+
+Tiles are read in a thread ahead of the model, tiles without a valid pixel are not run, what each tile saw is
+merged at the seams, and spans of perimeters are linked into lines.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pithead.card import Card
+from pithead.errors import OptionError
+from pithead.geometry import Window, boxes_to_corners
+from pithead.imagery import Pixels, Scene
+from pithead.lines import MAX_GAP_M, MIN_LINE_M, Line, link
+from pithead.seams import Merged, merge
+from pithead.tiling import Grid, read_tile
+
+Progress = Callable[[int, int], None]
+
+
+class DetectorLike(Protocol):
+    """Whatever finds objects in tiles: `pithead.detector.Detector`, or a perfect one in tests."""
+
+    @property
+    def card(self) -> Card:
+        """Classes, tile size and ground resolution."""
+
+    def detect(self, tiles: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        """One (k, 7) array per tile of (N, H, W, 3): cx, cy, w, h in tile pixels, angle, score, class."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneLine:
+    """A perimeter in scene pixels; the first point of a ring is not repeated."""
+
+    points_scene: npt.NDArray[np.float64]
+    closed: bool
+    score: float
+    class_id: int
+    spans: int
+    """Of how many spans it was linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What was found in a scene, each object once, surest first.
+
+    Spans of line classes are among the boxes, for measuring them; what a map shows of them is `lines`.
+    """
+
+    corners_scene: npt.NDArray[np.float64]
+    """(N, 4, 2) scene pixels: x right, y down, 0 at the outer edge of the first pixel."""
+    scores: npt.NDArray[np.float32]
+    """(N,)"""
+    classes: npt.NDArray[np.int64]
+    """(N,)"""
+    lines: tuple[SceneLine, ...]
+    grid: Grid
+    tiles_run: int
+    tiles_skipped: int
+    """Tiles without a valid pixel."""
+
+
+def scan(
+    scene: Scene,
+    detector: DetectorLike,
+    *,
+    overlap_px: int = 128,
+    batch: int = 4,
+    progress: Progress | None = None,
+) -> Detections:
+    """Find what the detector knows in the whole scene.
+
+    Args:
+        scene: An open scene.
+        detector: Anything with `.card` and `.detect`.
+        overlap_px: How far neighbouring tiles overlap, a multiple of 32 and at most half a tile.
+        batch: How many tiles go through the model at once.
+        progress: Called with the number of tiles done and of all tiles.
+
+    Raises:
+        OptionError: An overlap or a batch that cannot be.
+        SceneError: The scene cannot be read any further.
+    """
+    card = detector.card
+    if overlap_px > card.tile_px // 2:
+        raise OptionError(
+            f"expected an overlap of at most half a tile ({card.tile_px // 2} px), got {overlap_px}"
+        )
+    if batch < 1:
+        raise OptionError(f"expected a batch of at least 1 tile, got {batch}")
+    grid = Grid.of(scene, card.gsd_m, card.tile_px, overlap_px)
+    windows: list[Window] = []
+    rows: list[npt.NDArray[np.float32]] = []
+    pending: list[tuple[Window, Pixels]] = []
+    for done, (window, pixels) in enumerate(_read_ahead(scene, grid, 2 * batch), start=1):
+        if pixels.valid.any():
+            pending.append((window, pixels))
+        if len(pending) == batch or (pending and done == len(grid)):
+            windows += [waiting for waiting, _ in pending]
+            rows += detector.detect(np.stack([tile.data for _, tile in pending]))
+            pending.clear()
+        if progress is not None:
+            progress(done, len(grid))
+    lines = frozenset(i for i, known in enumerate(card.classes) if known.geometry == "line")
+    merged = merge(windows, rows, lines)
+    return Detections(
+        corners_scene=grid.to_scene(boxes_to_corners(merged.boxes)),
+        scores=merged.scores,
+        classes=merged.classes,
+        lines=_lines(merged, sorted(lines), grid, card),
+        grid=grid,
+        tiles_run=len(windows),
+        tiles_skipped=len(grid) - len(windows),
+    )
+
+
+def _read_ahead(scene: Scene, grid: Grid, ahead: int) -> Iterator[tuple[Window, Pixels]]:
+    """Every window with its pixels, in order, read by one thread a few windows ahead."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+        queue: deque[tuple[Window, Future[Pixels]]] = deque()
+        try:
+            for window in grid.windows():
+                queue.append((window, reader.submit(read_tile, scene, grid, window)))
+                if len(queue) > ahead:
+                    first, pixels = queue.popleft()
+                    yield first, pixels.result()
+            while queue:
+                first, pixels = queue.popleft()
+                yield first, pixels.result()
+        finally:
+            reader.shutdown(cancel_futures=True)
+
+
+def _lines(merged: Merged, classes: Sequence[int], grid: Grid, card: Card) -> tuple[SceneLine, ...]:
+    found = []
+    for class_id in classes:
+        mine = merged.classes == class_id
+        linked: tuple[Line, ...] = link(
+            merged.boxes[mine],
+            merged.scores[mine],
+            max_gap_px=MAX_GAP_M / card.gsd_m,
+            min_length_px=MIN_LINE_M / card.gsd_m,
+            width_px=card.span_width_m / card.gsd_m,
+        )
+        found += [
+            SceneLine(grid.to_scene(line.points), line.closed, line.score, class_id, len(line.members))
+            for line in linked
+        ]
+    return tuple(found)
