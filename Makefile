@@ -19,7 +19,7 @@ export DO_NOT_TRACK := 1
 # uv uses the interpreter above and never fetches one.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint format serve lock
+.PHONY: demo test lint format serve bento lock
 .DELETE_ON_ERROR:
 
 demo: .venv-scan/.ready
@@ -39,6 +39,10 @@ format: .venv/.ready
 
 serve: .venv-serve/.ready
 	.venv-serve/bin/python -m bentoml serve inference/service.py:Pithead --host 127.0.0.1 --port 3000
+
+# The service with its weights, as one archive to deploy; bentoml wants to find uv.
+bento: .venv-serve/.ready
+	PATH="$(CURDIR)/.uv/bin:$$PATH" .venv-serve/bin/python -m bentoml build
 
 # The dev lock is the widest; the others are held to its versions, so that all environments agree.
 lock: .uv/.ready

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -21,12 +20,21 @@ from rich.progress import track
 from rich.table import Table
 
 from pithead.classes import ClassList, load_classes
-from pithead.dataset import DATA_YAML, Split, Tile, data_yaml, dataset_sha256, rank, split_sites, write_manifest
+from pithead.dataset import (
+    DATA_YAML,
+    Split,
+    Tile,
+    data_yaml,
+    dataset_sha256,
+    drawn_split,
+    rank,
+    split_sites,
+    write_manifest,
+)
 from pithead.errors import DatasetError, OptionError
 from pithead.geometry import Window
 from pithead.imagery import open_scene
 from pithead.labels import (
-    GridLabels,
     Label,
     SceneFacts,
     TileLabels,
@@ -77,30 +85,32 @@ class Plan:
     windows: tuple[Window, ...]
 
 
-# --- what there is to cut ------------------------------------------------------------------------------------
+# --- what there is to cut ------------------------------------------------------------------------------
 
 
 def find_sources(scenes: Path, labels: Path, classes: ClassList, scenes_gsd_m: float | None) -> list[Source]:
     """The labelled scenes of a folder, ordered by name; a scene without a line in the labels is left out."""
     by_image, facts = read_jsonl(labels, classes), read_facts(labels)
-    files = {path.stem: path for path in imagery_of(scenes)}
+    files = {name: path for path in imagery_of(scenes) for name in (path.stem, path.name)}
     missing = sorted(set(by_image) - set(files))
     if missing:
         raise DatasetError(
-            f"every labelled image lies in {scenes}; {len(missing)} do not, such as {missing[0]}: check the folder"
+            f"every labelled image lies in {scenes}; {len(missing)} do not, "
+            f"such as {missing[0]}: check the folder"
         )
     if not by_image:
         raise DatasetError(f"{labels} has no line: label the scenes of {scenes} first")
     found = []
     for image in sorted(by_image):
         known = facts.get(image, SceneFacts(None, None))
-        site = known.site or image
-        found.append(Source(image, (files[image],), scenes_gsd_m, by_image[image], site, known.date))
+        name = files[image].stem
+        site = known.site or name
+        found.append(Source(name, (files[image],), scenes_gsd_m, by_image[image], site, known.date))
     return found
 
 
 def find_negatives(folder: Path, gsd_m: float | None, options: Options) -> list[Source]:
-    """Every image of a folder as background; chips under half a tile share one, side by side."""
+    """Every image of a folder as background; chips of up to half a tile share one, side by side."""
     whole, chips = [], []
     for path in imagery_of(folder):
         with open_scene(path, gsd_m=gsd_m) as scene:
@@ -121,10 +131,12 @@ def find_negatives(folder: Path, gsd_m: float | None, options: Options) -> list[
 
 
 def imagery_of(folder: Path) -> list[Path]:
-    """The images of a folder, ordered by name; two of the same stem would share their labels and are refused."""
+    """The images of a folder, ordered by name; two of one stem would share their labels and are refused."""
     found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not found:
-        raise DatasetError(f"a folder of images ({', '.join(SUFFIXES)}) is needed; {folder} has none: check the path")
+        raise DatasetError(
+            f"a folder of images ({', '.join(SUFFIXES)}) is needed; {folder} has none: check the path"
+        )
     stems = [path.stem for path in found]
     double = next((stem for stem in stems if stems.count(stem) > 1), None)
     if double is not None:
@@ -132,7 +144,7 @@ def imagery_of(folder: Path) -> list[Path]:
     return found
 
 
-# --- which windows become tiles ------------------------------------------------------------------------------
+# --- which windows become tiles ------------------------------------------------------------------------
 
 
 def plan(source: Source, options: Options) -> tuple[Plan, Plan]:
@@ -155,7 +167,7 @@ def plan(source: Source, options: Options) -> tuple[Plan, Plan]:
 
 
 def choose(plans: Sequence[tuple[Plan, Plan]], empty_fraction: float, seed: int) -> list[Plan]:
-    """The labelled windows and so many empty ones that they are `empty_fraction` of all, drawn over all scenes."""
+    """The labelled windows and so many empty ones that they are `empty_fraction` of all, over all scenes."""
     n_labelled = sum(len(labelled.windows) for labelled, _ in plans)
     n_empty = round(n_labelled * empty_fraction / (1 - empty_fraction))
     ranked = sorted(
@@ -165,12 +177,15 @@ def choose(plans: Sequence[tuple[Plan, Plan]], empty_fraction: float, seed: int)
     )
     drawn = {(name, window) for _, name, window in ranked[:n_empty]}
     return [
-        replace(labelled, windows=(*labelled.windows, *(w for w in empty.windows if (empty.source.name, w) in drawn)))
+        replace(
+            labelled,
+            windows=(*labelled.windows, *(w for w in empty.windows if (empty.source.name, w) in drawn)),
+        )
         for labelled, empty in plans
     ]
 
 
-# --- cutting -------------------------------------------------------------------------------------------------
+# --- cutting -------------------------------------------------------------------------------------------
 
 
 def cut_source(planned: Plan, options: Options, classes: ClassList, out: Path) -> list[Tile]:
@@ -180,9 +195,16 @@ def cut_source(planned: Plan, options: Options, classes: ClassList, out: Path) -
     inputs = fingerprint(planned, options)
     if marker.is_file():
         first, *rest = marker.read_text("utf-8").splitlines()
-        if first == inputs:
-            return [Tile.from_json(line) for line in rest]
-    tiles = cut_chips(source, options, out) if len(source.files) > 1 else cut_scene(planned, options, classes, out)
+        done = [Tile.from_json(line) for line in rest] if first == inputs else None
+        if done is not None and all(
+            (out / tile.path).is_file() and (out / tile.labels).is_file() for tile in done
+        ):
+            return done
+    tiles = (
+        cut_chips(source, options, out)
+        if len(source.files) > 1
+        else cut_scene(planned, options, classes, out)
+    )
     write_whole(marker, "\n".join([inputs, *(tile.to_json() for tile in tiles)]).encode() + b"\n")
     return tiles
 
@@ -293,3 +315,134 @@ def remove_strays(out: Path, tiles: Iterable[Tile]) -> None:
                 path.unlink()
     for cache in (out / "labels").glob("*.cache"):
         cache.unlink()
+
+
+# --- the program ---------------------------------------------------------------------------------------
+
+
+@app.default
+def cut(  # noqa: PLR0913 (each is an option of the command line)
+    scenes: Path,
+    *,
+    labels: Path,
+    out: Path,
+    classes: Path = Path("labeling/classes.toml"),
+    gsd: float = 0.6,
+    tile: int = 640,
+    overlap: int = 128,
+    val_fraction: float = 0.1,
+    empty_fraction: float = 0.15,
+    min_valid: float = 0.05,
+    seed: int = 0,
+    workers: int = 2,
+    scenes_gsd: float | None = None,
+    negatives: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    negatives_gsd: Annotated[tuple[float, ...], Parameter(negative="")] = (),
+) -> None:
+    """Cut labelled scenes into tiles for training, in the layout of ultralytics.
+
+    OUT gets images/, labels/ and ignores/ with train/ and val/ in each, data.yaml, manifest.jsonl, and
+    scenes/ (a marker for each finished scene: run the command again to go on after an interruption). Labels
+    cut at a tile's edge are refitted to what is visible. Slivers and labels marked to be ignored go to
+    ignores/; a tile in which they are more than 40 % of the labelled area is left out, as is one with too few
+    valid pixels (min-valid). The same input gives the same bytes, whatever the number of workers.
+
+    Args:
+        scenes: Folder of scenes; file names, with or without suffix, are the image ids of the labels.
+        labels: Labels in scene pixels, one JSON object a line; scenes without a line are left out.
+        out: Folder of the dataset: new, or one that this program made.
+        classes: The class list.
+        gsd: Metres per pixel of the tiles.
+        tile: Side of a tile in pixels, a multiple of 32.
+        overlap: Overlap of neighbouring tiles in pixels, a multiple of 32.
+        val_fraction: Share of the sites, drawn by hash, that is kept for validation.
+        empty_fraction: Share of tiles without any label among the tiles of the scenes.
+        min_valid: Tiles with a smaller share of valid pixels are left out.
+        seed: Seed of the draws of sites and empty tiles.
+        workers: Processes.
+        scenes_gsd: Metres per pixel of scenes that have no georeference.
+        negatives: Folder of images that show none of the classes; all its tiles are added. May be repeated.
+        negatives_gsd: Metres per pixel of its images without georeference: one for all folders, or one each.
+    """
+    check_options(out, empty_fraction, workers)
+    options = Options(gsd, tile, overlap, min_valid, max_ignored=0.4)
+    class_list = load_classes(classes)
+    found = find_sources(scenes, labels, class_list, scenes_gsd)
+    background = [
+        source
+        for folder, folder_gsd in paired(negatives, negatives_gsd)
+        for source in find_negatives(folder, folder_gsd, options)
+    ]
+    splits = split_sites([source.site for source in found], val_fraction, seed)
+    plans = [plan(replace(source, split=splits[source.site]), options) for source in found]
+    jobs = choose(plans, empty_fraction, seed)
+    for source in background:  # of a negative every window is empty and every one is kept
+        split = drawn_split(source.site, val_fraction, seed)
+        jobs.append(plan(replace(source, split=split), options)[1])
+    tiles = work(jobs, options, class_list, out, workers)
+    remove_strays(out, tiles)
+    write_manifest(out, tiles)
+    write_whole(out / DATA_YAML, data_yaml(class_list).encode())
+    report(tiles, class_list, out)
+
+
+def check_options(out: Path, empty_fraction: float, workers: int) -> None:
+    """Refuse what cannot be, before any work."""
+    if not 0 <= empty_fraction < 1:
+        raise OptionError(f"--empty-fraction is from 0 to below 1; got {empty_fraction}: try 0.15")
+    if workers < 1:
+        raise OptionError(f"--workers is 1 or more; got {workers}: try 2")
+    if out.is_dir() and any(out.iterdir()) and not (out / "scenes").is_dir():
+        raise OptionError(
+            f"--out is a new folder or one of this program; {out} holds other files: choose another"
+        )
+
+
+def paired(folders: Sequence[Path], gsds: Sequence[float]) -> list[tuple[Path, float | None]]:
+    """Every folder of negatives with its resolution."""
+    if len(gsds) not in (0, 1, len(folders)):
+        raise OptionError(
+            f"--negatives-gsd is given once or once a folder; got {len(gsds)} for {len(folders)}: repeat it"
+        )
+    each: list[float | None] = [*gsds] * len(folders) if len(gsds) == 1 else [*gsds] or [None] * len(folders)
+    return list(zip(folders, each, strict=True))
+
+
+def work(jobs: Sequence[Plan], options: Options, classes: ClassList, out: Path, workers: int) -> list[Tile]:
+    """Cut every source, in processes if there are several; the tiles in the order of the jobs."""
+    names = [job.source.name for job in jobs]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise DatasetError(f"scenes and negatives have different names; {double} is there twice: rename one")
+    (out / "scenes").mkdir(parents=True, exist_ok=True)
+    for kind in ("images", "labels"):
+        for split in ("train", "val"):
+            (out / kind / split).mkdir(parents=True, exist_ok=True)
+    console, n = Console(stderr=True), len(jobs)
+    repeated = ([options] * n, [classes] * n, [out] * n)
+    if workers == 1:
+        done = track(map(cut_source, jobs, *repeated), "cutting", n, console=console)
+        return [tile for tiles in done for tile in tiles]
+    # spawn: GDAL and its caches do not survive a fork
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        done = track(pool.map(cut_source, jobs, *repeated), "cutting", n, console=console)
+        return [tile for tiles in done for tile in tiles]
+
+
+def report(tiles: Sequence[Tile], classes: ClassList, out: Path) -> None:
+    """Print what the dataset holds."""
+    table = Table("", "train", "val", title=f"{out}: {len(tiles)} tiles, sha256 {dataset_sha256(tiles)[:12]}")
+    splits: Mapping[str, list[Tile]] = {s: [t for t in tiles if t.split == s] for s in ("train", "val")}
+    table.add_row("scenes", *(str(len({t.scene for t in of})) for of in splits.values()))
+    table.add_row("tiles", *(str(len(of)) for of in splits.values()))
+    table.add_row("without label", *(str(sum(not t.counts for t in of)) for of in splits.values()))
+    for info in classes:
+        table.add_row(
+            info.name, *(str(sum(t.counts.get(info.name, 0) for t in of)) for of in splits.values())
+        )
+    table.add_row("ignored", *(str(sum(t.n_ignored for t in of)) for of in splits.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    run(app)

@@ -78,7 +78,7 @@ def make(job: Job) -> str:
     )
     write_cog(picture, scene.data, placed(scene, job.seed), "EPSG:32652")
     rows = [label_row(job.name, truth) for truth in scene.truths]
-    none = {"image": job.name, "class": "none", "confidence": "sure"}
+    none: dict[str, object] = {"image": job.name, "class": "none", "confidence": "sure"}
     text = "".join(json.dumps(row) + "\n" for row in rows or [none])
     partial = labels.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
@@ -86,15 +86,11 @@ def make(job: Job) -> str:
     return job.name
 
 
-def gather(jobs: list[Job]) -> None:
-    """Join the scenes' labels in the order of their seeds."""
-    out = jobs[0].out
-    text = "".join(
-        (out / "parts" / f"{job.name}.jsonl").read_text(encoding="utf-8")
-        for job in sorted(jobs, key=lambda job: job.seed)
-    )
+def gather(out: Path) -> None:
+    """Join the labels of every scene in the folder, in the order of the seeds."""
+    parts = sorted((out / "parts").glob("*.jsonl"))
     partial = out / "labels.jsonl.partial"
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
     partial.replace(out / "labels.jsonl")
 
 
@@ -138,7 +134,9 @@ def generate(  # noqa: PLR0913 - options of a program
         Scenes made at the same time.
     """
     if count < 1 or size < 64 or not 0.2 <= gsd[0] <= gsd[1] <= 2.0:
-        message = f"expected --count from 1, --size from 64, --gsd within 0.2 to 2.0 in rising order, got {count}, "
+        message = (
+            f"expected --count from 1, --size from 64, --gsd within 0.2 to 2.0 in rising order, got {count}, "
+        )
         raise OptionError(f"{message}{size}, {gsd[0]} {gsd[1]}; choose others")
     if kind not in {"training", "mixed", "empty"} or mode not in {None, "pan", "rgb", "rgbn"}:
         raise OptionError(f"expected a known --kind and --mode, got {kind!r} and {mode!r}; see --help")
@@ -153,7 +151,7 @@ def generate(  # noqa: PLR0913 - options of a program
         with ProcessPoolExecutor(workers) as pool:
             for number, name in enumerate(pool.map(make, jobs), 1):
                 print(f"{number}/{count} {name}", flush=True)
-    gather(jobs)
+    gather(out)
 
 
 if __name__ == "__main__":

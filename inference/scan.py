@@ -89,7 +89,7 @@ def scan_scenes(
 
 
 def _images(scenes: tuple[Path, ...]) -> list[Path]:
-    """The scenes, and the images in folders, by name; two of one name would overwrite each other's results."""
+    """The scenes, and the images in folders; two of one name would overwrite each other's results."""
     if not scenes:
         raise OptionError("expected a scene or a folder of scenes, got none: scan.py SCENE --out DIR")
     found: list[Path] = []
@@ -98,9 +98,7 @@ def _images(scenes: tuple[Path, ...]) -> list[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGES and p.is_file())
         if not inside:
-            raise SceneError(
-                f"{path}: expected images ({', '.join(sorted(IMAGES))}), got a folder without any"
-            )
+            raise SceneError(f"{path}: expected images ({', '.join(sorted(IMAGES))}), got none")
         found += inside
     names: dict[str, Path] = {}
     for path in found:

@@ -4,10 +4,11 @@
     curl -F image=@tile.tif http://127.0.0.1:3000/v1/detect
     curl -F image=@tile.png -F gsd=0.5 http://127.0.0.1:3000/v1/detect
 
-The weights are `weights/starter.onnx`, or what PITHEAD_WEIGHTS names. It listens on 127.0.0.1 only: it knows no
-users, so put a gate in front of it before you let others in.
+The weights are `weights/starter.onnx`, or what PITHEAD_WEIGHTS names. It listens on 127.0.0.1 only: it knows
+no users, so put a gate in front of it before you let others in.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -35,7 +36,7 @@ from pithead.detector import Detector
 from pithead.errors import GroundResolutionError, OptionError, PitheadError, SceneError
 from pithead.imagery import open_scene
 from pithead.scan import scan
-from pithead.vectors import to_geojson
+from pithead.vectors import Origin, geojson, layers
 
 MAX_BYTES: Final = 64 * 2**20
 MAX_PIXELS: Final = 100_000_000  # one answer in one request; larger scenes are for inference/scan.py
@@ -101,7 +102,7 @@ async def detect(request: Request) -> Response:
     except MultiPartException as error:
         raise HTTPException(400, f"expected a well-formed multipart form, got {error.message}") from error
     pithead = bentoml.get_current_service()
-    found = await run_in_threadpool(pithead.find, data, _gsd_m(gsd))
+    found = await run_in_threadpool(pithead.find, data, upload.filename or "", _gsd_m(gsd))
     return Response(json.dumps(found), media_type="application/geo+json")
 
 
@@ -142,7 +143,12 @@ app = Starlette(
 )
 
 
-@bentoml.service(name="pithead", workers=1, traffic={"timeout": 600, "max_concurrency": 8})
+@bentoml.service(
+    name="pithead",
+    workers=1,
+    traffic={"timeout": 600, "max_concurrency": 8},
+    http={"host": "127.0.0.1", "port": 3000},
+)
 @bentoml.asgi_app(app, path="/v1")
 class Pithead:
     """One model in one process; images wait for each other, as each scan already uses every core."""
@@ -153,13 +159,14 @@ class Pithead:
         self._detector = Detector.open(Path(os.environ.get("PITHEAD_WEIGHTS", default)))
         self._one_at_a_time = threading.Lock()
 
-    def find(self, data: bytes, gsd_m: float | None) -> dict[str, object]:
+    def find(self, data: bytes, name: str, gsd_m: float | None) -> dict[str, object]:
         """Scan one image.
 
         Raises:
             HTTPException: It is none of the accepted formats, or has too many pixels.
             PitheadError: It cannot be read or placed.
         """
+        origin = Origin(name, hashlib.sha256(data).hexdigest(), self._detector.sha256)
         with tempfile.TemporaryDirectory(prefix="pithead-") as folder:
             path = Path(folder, "image").with_suffix(_suffix(data))
             path.write_bytes(data)
@@ -167,9 +174,11 @@ class Pithead:
                 with open_scene(path, gsd_m=gsd_m) as scene, self._one_at_a_time:
                     if scene.width * scene.height > MAX_PIXELS:
                         raise _too_many_pixels(scene.width, scene.height)
-                    return to_geojson(scan(scene, self._detector), scene, self._detector.card)
+                    found = layers(scan(scene, self._detector), scene, self._detector.card, origin)
+                    return geojson(found, scene)
             except tuple(STATUS) as error:
-                raise type(error)(str(error).replace(str(path), "image")) from error
+                line = str(error).replace(str(path), "image").replace("--gsd", "the form field gsd")
+                raise type(error)(line) from error
 
 
 def _too_many_pixels(width: int, height: int) -> HTTPException:

@@ -14,14 +14,12 @@ Tile = npt.NDArray[np.uint8]
 Corners = npt.NDArray[np.float64]
 
 
-def augment(
-    tile: Tile, corners: Corners, recipe: Recipe, rng: np.random.Generator
-) -> tuple[Tile, Corners]:
+def augment(tile: Tile, corners: Corners, recipe: Recipe, rng: np.random.Generator) -> tuple[Tile, Corners]:
     """Return the tile (H, W, 3) and its corners (N, 4, 2) in tile px as one random, equally true view."""
     tile, corners = turn(tile, corners, _turns(recipe, rng), mirror=rng.random() < recipe.flip)
     tile = _light(tile, recipe, rng)
     if rng.random() < recipe.grey:
-        tile = cv2.cvtColor(cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        tile = _grey(tile)
     if rng.random() < recipe.soften:
         tile = _soften(tile, rng)
     return np.ascontiguousarray(tile), corners
@@ -59,14 +57,16 @@ def _light(tile: Tile, recipe: Recipe, rng: np.random.Generator) -> Tile:
     table = np.clip((levels - 0.4) * gain * 255 + 102 + offset, 0, 255) * balance
     out = cv2.LUT(np.ascontiguousarray(tile), np.clip(table, 0, 255).astype(np.uint8)[None])
     amount = float(np.exp(rng.uniform(-c, c)))
-    grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return np.asarray(cv2.addWeighted(out, amount, grey, 1 - amount, 0), np.uint8)
+    return np.asarray(cv2.addWeighted(out, amount, _grey(out), 1 - amount, 0), np.uint8)
+
+
+def _grey(tile: Tile) -> Tile:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _soften(tile: Tile, rng: np.random.Generator) -> Tile:
     if rng.random() < 0.5:
         return np.asarray(cv2.GaussianBlur(tile, (0, 0), float(rng.uniform(0.4, 1.2))), np.uint8)
-    noise = np.empty(tile.shape, np.int16)
-    cv2.setRNGSeed(int(rng.integers(2**31)))
-    cv2.randn(noise, (0, 0, 0), (float(rng.uniform(2, 8)),) * 3)
-    return np.asarray(np.clip(tile + noise, 0, 255), np.uint8)
+    sigma = float(rng.uniform(2, 8))
+    noise = rng.standard_normal(tile.shape, np.float32) * sigma
+    return np.clip(tile + noise, 0, 255).astype(np.uint8)

@@ -84,11 +84,15 @@ def rank(*parts: str | int) -> float:
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
-def split_sites(sites: Iterable[str], val_fraction: float, seed: int) -> dict[str, Split]:
-    """The split of every site: val where its rank is below the fraction.
+def drawn_split(site: str, val_fraction: float, seed: int) -> Split:
+    """The split of a site by its rank alone, so that it stays where it is when others are added."""
+    return "val" if rank("split", seed, site) < val_fraction else "train"
 
-    The rank depends on the site and the seed alone, so a site stays where it is when others are added. If the
-    draw leaves one split empty, the lowest rank goes to val or the highest to train.
+
+def split_sites(sites: Iterable[str], val_fraction: float, seed: int) -> dict[str, Split]:
+    """The drawn split of every site, with at least one site in each.
+
+    If the draw leaves one split empty, the lowest rank goes to val or the highest to train.
 
     Raises:
         DatasetError: fewer than two sites, or a fraction outside (0, 1).
@@ -98,7 +102,7 @@ def split_sites(sites: Iterable[str], val_fraction: float, seed: int) -> dict[st
         raise DatasetError(f"train and val need different sites, so at least 2; got {ordered}: add scenes")
     if not 0 < val_fraction < 1:
         raise DatasetError(f"the val fraction is between 0 and 1; got {val_fraction}: try 0.1")
-    n_val = sum(rank("split", seed, site) < val_fraction for site in ordered)
+    n_val = sum(drawn_split(site, val_fraction, seed) == "val" for site in ordered)
     n_val = min(max(n_val, 1), len(ordered) - 1)
     return {site: "val" if i < n_val else "train" for i, site in enumerate(ordered)}
 

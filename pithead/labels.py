@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -73,7 +72,7 @@ class Label:
             )
         points.flags.writeable = False
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        object.__setattr__(self, "attributes", dict(self.attributes))
 
 
 @dataclass(frozen=True, slots=True)

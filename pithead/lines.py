@@ -41,6 +41,9 @@ CORNER = np.radians(140.0)
 STUB_BEND = np.radians(65.0)
 """The same where one span is squat: a stub at a corner, whose neighbour stands round that corner."""
 
+TOUCH = 0.7
+"""Ends nearer than this share of a span touch."""
+
 CORNER_COST_PX = 24.0
 """A corner is taken before a straight gap only if it is this much nearer."""
 
@@ -136,8 +139,12 @@ def _without_doubles(boxes: Floats, scores: npt.NDArray[np.float32]) -> Ints:
         along = np.abs(offset @ axis[i])
         across = np.abs(offset @ np.array([-axis[i, 1], axis[i, 0]]))
         same = np.abs(axis[others] @ axis[i]) > np.cos(np.radians(30))
-        squat = _is_squat(boxes[others])
-        gone[others[(along < boxes[i, 2] * 0.45) & (across < boxes[i, 3] * 0.6) & (same | squat)]] = True
+        squat = _is_squat(boxes[others]) | _is_squat(boxes[i : i + 1])
+        gone[
+            others[
+                (along < max(boxes[i, 2], boxes[i, 3]) * 0.45) & (across < boxes[i, 3] * 0.6) & (same | squat)
+            ]
+        ] = True
     return np.flatnonzero(~gone).astype(np.int64)
 
 
@@ -156,7 +163,8 @@ def _links(spans: _Spans, max_gap_px: float) -> list[Link]:
     if not len(pairs):
         return []
     a, b = np.sort(pairs, axis=1).T
-    costs = np.minimum(_straight(spans, a, b), _corner(spans, a, b, max_gap_px))
+    ways = _straight(spans, a, b), _corner(spans, a, b, max_gap_px), _touch(spans, a, b)
+    costs = np.minimum.reduce(ways)
     fit = np.isfinite(costs)
     return sorted(zip(costs[fit].round(6).tolist(), a[fit].tolist(), b[fit].tolist(), strict=True))
 
@@ -209,6 +217,14 @@ def _corner(spans: _Spans, a: Ints, b: Ints, max_gap_px: float) -> Floats:
         ok = (turn > BEND / 2) & (turn < CORNER)
         ok &= (ahead_a > back) & (ahead_b > back) & (ahead_a < reach) & (ahead_b < reach)
     return np.where(ok, np.abs(ahead_a) + np.abs(ahead_b) + CORNER_COST_PX, np.inf)
+
+
+def _touch(spans: _Spans, a: Ints, b: Ints) -> Floats:
+    """Cost of joining ends that touch: the last resort, for corners whose stubs point anywhere."""
+    length = np.hypot(*(spans.ends[b] - spans.ends[a]).T)
+    turn = _angle(spans.outward[a], -spans.outward[b])
+    bad = (length > TOUCH * np.median(spans.lengths)) | (turn > CORNER)
+    return np.where(bad, np.inf, 2 * length + 3 * CORNER_COST_PX)
 
 
 def _chains(count: int, links: Sequence[Link]) -> list[tuple[list[int], bool]]:

@@ -4,11 +4,19 @@ import hashlib
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from pithead.errors import RecipeError
 
 OPTIMIZERS = ("AdamW", "MuSGD", "SGD")
-CELL_PX = 32  # tiles are cut, and spans are split, on this grid: a tile that is no multiple would lose the phase
+CELL_PX = (
+    32  # tiles are cut, and spans are split, on this grid: a tile that is no multiple would lose the phase
+)
+
+MAY_CHANGE = frozenset(
+    ("epochs", "hours", "device", "workers", "threads", "val_period_min", "val_tiles", "save_period_min")
+)
+"""Keys that say where and how long a run learns, not what: a resumed run may change them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,7 @@ class Recipe:
         tile_px: Side of a square tile, a multiple of 32.
         gsd_m: Ground resolution of the tiles in metres per pixel.
         epochs: Passes over the training tiles; 0 means that only ``hours`` ends the run.
-        hours: Time budget; the learning rate falls to its end within it. 0 means that only ``epochs`` ends it.
+        hours: Time budget; the learning rate falls to its end within it. 0: only ``epochs`` ends it.
         batch: Tiles per step.
         workers: Processes that read tiles; 0 reads them in the training process.
         threads: CPU threads for the mathematics; 0 leaves the choice to torch.
@@ -83,9 +91,10 @@ class Recipe:
         if problems:
             raise RecipeError(f"recipe '{self.name}': " + "; ".join(problems))
 
-    def sha256(self) -> str:
+    def sha256(self, *, leave_out: frozenset[str] = frozenset()) -> str:
         """Return the hash of the values, whatever the order and comments of the file."""
-        text = "\n".join(f"{key}={value!r}" for key, value in sorted(asdict(self).items()))
+        values = sorted((k, v) for k, v in asdict(self).items() if k not in leave_out)
+        text = "\n".join(f"{key}={value!r}" for key, value in values)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_toml(self) -> str:
@@ -110,7 +119,9 @@ def read_recipe(path: str | Path) -> Recipe:
     if missing:
         raise RecipeError(f"recipe {path}: missing keys {', '.join(missing)}")
     # TOML writes 1 for 1.0; a whole number is as good as a float, never the other way round.
-    values = {k: float(v) if known[k] is float and type(v) is int else v for k, v in table.items()}
+    values: dict[str, Any] = {
+        k: float(v) if known[k] is float and type(v) is int else v for k, v in table.items()
+    }
     return Recipe(**values)
 
 
@@ -130,7 +141,10 @@ def _rules(r: Recipe) -> list[tuple[bool, str]]:
         (r.epochs < 0 or r.hours < 0 or (r.epochs == 0 and r.hours == 0), "epochs or hours must be over 0"),
         (r.batch < 1, f"batch must be at least 1, got {r.batch}"),
         (r.workers < 0 or r.threads < 0, "workers and threads must not be negative"),
-        (r.optimizer not in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {r.optimizer}"),
+        (
+            r.optimizer not in OPTIMIZERS,
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {r.optimizer}",
+        ),
         (not 0 < r.lr0 <= 1, f"lr0 must be over 0 and at most 1, got {r.lr0}"),
         (r.warmup_steps < 0 or r.weight_decay < 0, "warmup_steps and weight_decay must not be negative"),
         (r.val_period_min < 0 or r.val_tiles < -1, "val_period_min must not be negative, val_tiles be >= -1"),

@@ -24,7 +24,7 @@ MATCH_IOU = 0.2
 which of several candidates is meant is for the assignment to say."""
 
 CUT_PX = 4.0
-"""A box this near to a tile edge beyond which another tile looks on is cut: detectors stop short by 1-3 px."""
+"""A box this near to an edge of its tile that another tile looks across is cut: detectors stop short."""
 
 COVERED = 0.7
 """A whole box stands for a cut one if it covers at least this share of it."""
@@ -138,7 +138,10 @@ def _reach(bounds: Floats) -> Floats:
 
 
 def _candidates(raw: _Raw) -> tuple[Ints, Floats]:
-    """Pairs (P, 2) of boxes of two tiles that may be one object, and their IoU within the shared strip."""
+    """Pairs (P, 2) of boxes of two tiles that may be one object, and their IoU within the shared strip.
+
+    Pairs of too low an IoU are there if one box lies within the other: a stump of it, perhaps.
+    """
     a, b = shapely.STRtree(raw.polygons).query(raw.polygons, predicate="intersects")
     keep = (raw.tiles[a] < raw.tiles[b]) & (raw.classes[a] == raw.classes[b])
     a, b = a[keep], b[keep]
@@ -150,14 +153,16 @@ def _candidates(raw: _Raw) -> tuple[Ints, Floats]:
     in_a = shapely.intersection(raw.polygons[a], strips)
     in_b = shapely.intersection(raw.polygons[b], strips)
     common = shapely.area(shapely.intersection(in_a, in_b))
-    union = shapely.area(in_a) + shapely.area(in_b) - common
+    area_a, area_b = shapely.area(in_a), shapely.area(in_b)
+    union = area_a + area_b - common
     iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    keep = iou >= MATCH_IOU
+    keep = (iou >= MATCH_IOU) | ((common > 0) & (common >= COVERED * np.minimum(area_a, area_b)))
     return np.stack([a, b], axis=1)[keep].astype(np.int64), iou[keep]
 
 
 def _matches(raw: _Raw, pairs: Ints, iou: Floats) -> Iterator[tuple[float, int, int]]:
     """The best one-to-one assignment within every pair of tiles."""
+    pairs, iou = pairs[iou >= MATCH_IOU], iou[iou >= MATCH_IOU]
     key = raw.tiles[pairs[:, 0]] * len(raw.bounds) + raw.tiles[pairs[:, 1]]
     order = np.argsort(key, kind="stable")
     starts = np.flatnonzero(np.diff(key[order], prepend=-1))

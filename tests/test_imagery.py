@@ -333,6 +333,16 @@ def test_resampling_agrees_with_gdal(tmp_path: Path, scale: float, method: Resam
     assert pixels.valid.all()
 
 
+def test_a_much_finer_scene_is_read_in_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_scene(_write(tmp_path / "a.tif", _noise(3, 400, 400), photometric="RGB")) as scene:
+        at_once = scene.read_window(Window(-3, 0, 48, 48), 0.11, 0.12)
+        monkeypatch.setattr("pithead.imagery.scene._STRIP_PX", 20_000)
+        in_strips = scene.read_window(Window(-3, 0, 48, 48), 0.11, 0.12)
+    np.testing.assert_array_equal(in_strips.data, at_once.data)
+    np.testing.assert_array_equal(in_strips.valid, at_once.valid)
+    assert at_once.valid.sum() == 44 * 48
+
+
 def test_twice_as_coarse_is_the_mean_of_four(tmp_path: Path) -> None:
     data = np.array([[[0, 10, 20, 30], [4, 14, 24, 34]]], dtype=np.uint8)
     with open_scene(_write(tmp_path / "a.tif", data)) as scene:

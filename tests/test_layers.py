@@ -19,6 +19,7 @@ ORDER = (
     "program",
     "geometry",
     "imagery",
+    "imagery_write",
     "tiling",
     "classes",
     "labels",
@@ -49,7 +50,7 @@ TRAINING = frozenset({"augment", "learning", "export"})
 STAGES = ("datasets", "training", "weights", "inference", "labeling", "benchmarks")
 # Heavy or chatty packages, and the only places that may import them (module names of pithead, or paths).
 GATES = {
-    "rasterio": frozenset({"geometry", "imagery"}),
+    "rasterio": frozenset({"geometry", "imagery", "imagery_write"}),
     "pyproj": frozenset({"geometry", "imagery"}),
     "onnxruntime": frozenset({"detector", "export"}),
     "bentoml": frozenset({"inference/service.py"}),
@@ -168,7 +169,7 @@ def test_a_program_shadows_no_package(path: Path) -> None:
 
 
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Its lines from `def` to the end, less the docstring: prose is not what makes a function hard to read."""
+    """Its lines from `def` to the end, less the docstring: prose does not make a function hard."""
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
     if ast.get_docstring(function) is not None:
         prose = function.body[0]

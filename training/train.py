@@ -1,16 +1,15 @@
 """Train a detector by a recipe."""
 
 import dataclasses
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cyclopts
 
 from pithead.classes import load_classes
 from pithead.dataset import dataset_sha256, read_manifest
 from pithead.program import run as run_program
-from pithead.recipe import Recipe, read_recipe
+from pithead.recipe import MAY_CHANGE, Recipe, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 app = cyclopts.App(name="train.py", help_format="plaintext")
@@ -47,7 +46,7 @@ def train(
     resume
         Go on with a run that was stopped; begins one if there is none.
     """
-    changes = {"dataset": dataset, "weights": weights, "hours": hours, "device": device}
+    changes: dict[str, Any] = {"dataset": dataset, "weights": weights, "hours": hours, "device": device}
     plan = dataclasses.replace(read_recipe(recipe), **{k: v for k, v in changes.items() if v is not None})
     folder = out / plan.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +64,12 @@ def _train(plan: Recipe, folder: Path, classes: Path, *, resume: bool) -> None:
 
     facts = {
         "recipe_sha256": plan.sha256(),
+        "resume_sha256": plan.sha256(leave_out=MAY_CHANGE),
         "dataset_sha256": dataset_sha256(read_manifest(Path(plan.dataset))),
-        "versions": {"torch": torch.__version__, "ultralytics": ultralytics.__version__},
+        "versions": {"torch": str(torch.__version__), "ultralytics": ultralytics.__version__},
     }
     names = tuple(info.name for info in load_classes(classes).classes)
     run = Run(plan, Path(plan.dataset), folder, names, facts)
-    (folder / "recipe.toml").write_text(plan.to_toml(), encoding="utf-8")
     best = train(run, resume=resume, log=_log)
     print(f"done: {best}")
 
@@ -80,4 +79,4 @@ def _log(row: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program(app))
+    run_program(app)

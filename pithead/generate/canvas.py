@@ -99,9 +99,7 @@ class Canvas:
         y = (np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5)) * np.float32(self.gsd_m)
         return x[None, :], y[:, None]
 
-    def patch(
-        self, cx_m: float, cy_m: float, angle: float, half_u_m: float, half_v_m: float
-    ) -> Patch | None:
+    def patch(self, cx_m: float, cy_m: float, angle: float, half_u_m: float, half_v_m: float) -> Patch | None:
         """Cells of the hull of a turned rectangle, cut at the edge; None when it lies outside.
 
         Args:

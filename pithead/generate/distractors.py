@@ -27,11 +27,17 @@ from pithead.generate.parts import (
     vary,
 )
 
+Colour: TypeAlias = tuple[float, float, float, float]
 Adder: TypeAlias = Callable[[Canvas, float, float, float, np.random.Generator], bool]
 
 ASPHALT = (0.13, 0.13, 0.13, 0.14)
 DARK_ROOF = (0.07, 0.07, 0.075, 0.08)
-TILES = ((0.33, 0.16, 0.11, 0.34), (0.24, 0.17, 0.14, 0.27), (0.42, 0.40, 0.38, 0.42), (0.16, 0.22, 0.33, 0.28))
+TILES = (
+    (0.33, 0.16, 0.11, 0.34),
+    (0.24, 0.17, 0.14, 0.27),
+    (0.42, 0.40, 0.38, 0.42),
+    (0.16, 0.22, 0.33, 0.28),
+)
 CARS = (
     (0.7, 0.7, 0.7, 0.7),
     (0.05, 0.05, 0.05, 0.06),
@@ -72,14 +78,18 @@ def _negative(canvas: Canvas, corners_m: Points, kind: str) -> None:
     canvas.truths.append(Truth("hard_negative", corners_m, attributes={"kind": kind}))
 
 
-def _fittings(canvas: Canvas, at: tuple[float, float, float], size: tuple[float, float], top_m: float) -> None:
+def _fittings(
+    canvas: Canvas, at: tuple[float, float, float], size: tuple[float, float], top_m: float
+) -> None:
     """Vents, skylights and stains on a level roof."""
     rng = canvas.rng
     for _ in range(int(rng.integers(0, 9))):
         spot = place([rng.uniform(-0.42, 0.42, 2) * size], *at)[0]
         side = rng.uniform(0.8, 3.5, 2)
         colour = vary((0.5, 0.5, 0.5, 0.5), rng, 0.5)
-        block(canvas, rectangle(spot[0], spot[1], at[2], side[0], side[1]), top_m + rng.uniform(0.5, 2), colour)
+        block(
+            canvas, rectangle(spot[0], spot[1], at[2], side[0], side[1]), top_m + rng.uniform(0.5, 2), colour
+        )
 
 
 def add_hall(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
@@ -118,7 +128,7 @@ def add_tank_farm(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.
     if _site(canvas, x_m, y_m, angle, length + 6, width + 6) is None:
         return False
     pad(canvas, rectangle(x_m, y_m, angle, length, width), vary(DIRT, rng, 0.3), 0.7, rng)
-    walls = place([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]] * np.array([length, width]) / 2, x_m, y_m, angle)
+    walls = rectangle(x_m, y_m, angle, length, width)[[0, 1, 2, 3, 0]]
     stroke(canvas, walls, 2.0, vary(DIRT, rng, 0.2), top_m=1.2, ragged=0.2)
     colour = vary(((0.72, 0.71, 0.68, 0.7), (0.30, 0.20, 0.15, 0.32))[int(rng.random() < 0.25)], rng)
     for i in range(cols):
@@ -150,13 +160,20 @@ def add_pond(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.rando
     wet = _inside(patch, length, width, ragged)
     canvas.paint(patch, bank, vary((0.3, 0.28, 0.24, 0.34), rng, 0.25), 0.08)
     canvas.add_height(patch, bank * np.float32(1.3) - wet * np.float32(2.3))
-    water = ((0.02, 0.022, 0.025, 0.015), (0.12, 0.10, 0.07, 0.06), (0.05, 0.09, 0.06, 0.05), (0.04, 0.04, 0.045, 0.045))
+    water = (
+        (0.02, 0.022, 0.025, 0.015),
+        (0.12, 0.10, 0.07, 0.06),
+        (0.05, 0.09, 0.06, 0.05),
+        (0.04, 0.04, 0.045, 0.045),
+    )
     canvas.paint(patch, wet, vary(water[int(rng.integers(4))], rng, 0.25), 0.03)
     _negative(canvas, rectangle(x_m, y_m, angle, length, width), "pond")
     return True
 
 
-def add_tarpaulin_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
+def add_tarpaulin_yard(
+    canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator
+) -> bool:
     """Goods in rows under dark, green or blue sheets: low, with straight edges."""
     cols, rows = int(rng.integers(2, 7)), int(rng.integers(1, 4))
     length, width = float(rng.uniform(6, 20)), float(rng.uniform(4, 10))
@@ -164,7 +181,12 @@ def add_tarpaulin_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng
         return False
     extent = rectangle(x_m, y_m, angle, cols * (length + 3), rows * (width + 4))
     pad(canvas, extent, vary(DIRT, rng, 0.3), 0.8, rng)
-    sheet = ((0.05, 0.05, 0.055, 0.07), (0.06, 0.11, 0.08, 0.14), (0.08, 0.15, 0.3, 0.2), (0.16, 0.15, 0.13, 0.18))
+    sheet = (
+        (0.05, 0.05, 0.055, 0.07),
+        (0.06, 0.11, 0.08, 0.14),
+        (0.08, 0.15, 0.3, 0.2),
+        (0.16, 0.15, 0.13, 0.18),
+    )
     colour = sheet[int(rng.integers(4))]
     for i in range(cols):
         for j in range(rows):
@@ -203,7 +225,9 @@ def add_car_park(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.r
     return True
 
 
-def add_container_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
+def add_container_yard(
+    canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator
+) -> bool:
     """Containers 6 or 12 m long in stacks, each of its own colour."""
     long_m = float(rng.choice([6.1, 12.2]))
     count, rows = int(rng.integers(2, 9)), int(rng.integers(2, 9))
@@ -233,13 +257,21 @@ def add_settlement(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np
     length, width = cols * plot_u + 5, rows * plot_v + 5
     if _site(canvas, x_m, y_m, angle, length, width) is None:
         return False
-    pad(canvas, rectangle(x_m, y_m, angle, length, width), vary(DIRT, rng, 0.2), float(rng.uniform(0.2, 0.7)), rng)
+    pad(
+        canvas,
+        rectangle(x_m, y_m, angle, length, width),
+        vary(DIRT, rng, 0.2),
+        float(rng.uniform(0.2, 0.7)),
+        rng,
+    )
     tiles = TILES[int(rng.integers(len(TILES)))]
     walled = rng.random() < 0.6
     wall = vary((0.38, 0.35, 0.31, 0.38), rng, 0.25)
     for i in range(cols):
         for j in range(rows):
-            centre = place([[(i - (cols - 1) / 2) * plot_u, (j - (rows - 1) / 2) * plot_v]], x_m, y_m, angle)[0]
+            centre = place([[(i - (cols - 1) / 2) * plot_u, (j - (rows - 1) / 2) * plot_v]], x_m, y_m, angle)[
+                0
+            ]
             _plot(canvas, (centre[0], centre[1], angle), (plot_u, plot_v), tiles, rng)
             if walled and rng.random() < 0.8:
                 ring = rectangle(centre[0], centre[1], angle, plot_u - 1, plot_v - 1)
@@ -253,7 +285,7 @@ def _plot(
     canvas: Canvas,
     at: tuple[float, float, float],
     size: tuple[float, float],
-    tiles: tuple[float, float, float, float],
+    tiles: Colour,
     rng: np.random.Generator,
 ) -> None:
     """A garden, a house, perhaps a shed."""
@@ -266,10 +298,17 @@ def _plot(
     house = place([rng.uniform(-0.12, 0.12, 2) * size], *at)[0]
     turn = at[2] + float(rng.choice([0, np.pi / 2])) + float(rng.normal(0, 0.03))
     corners = rectangle(house[0], house[1], turn, rng.uniform(8, min(size) - 2), rng.uniform(6, 10))
-    block(canvas, corners, float(rng.uniform(2.5, 6)), vary(tiles, rng, 0.2), ridge_m=float(rng.uniform(1, 3)))
+    block(
+        canvas, corners, float(rng.uniform(2.5, 6)), vary(tiles, rng, 0.2), ridge_m=float(rng.uniform(1, 3))
+    )
     if rng.random() < 0.5:
         shed = place([rng.uniform(-0.36, 0.36, 2) * size], *at)[0]
-        block(canvas, rectangle(shed[0], shed[1], at[2], rng.uniform(2, 6), rng.uniform(2, 4)), 2.2, roof_colour(rng))
+        block(
+            canvas,
+            rectangle(shed[0], shed[1], at[2], rng.uniform(2, 6), rng.uniform(2, 4)),
+            2.2,
+            roof_colour(rng),
+        )
 
 
 def add_tower(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
@@ -283,7 +322,9 @@ def add_tower(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.rand
     if kind == "chimney":
         disc(canvas, x_m, y_m, float(rng.uniform(1.5, 3)), float(rng.uniform(25, 60)), grey)
     elif kind == "silos":
-        for spot in place(np.stack(np.meshgrid([-6, 0, 6], [-3, 3]), axis=-1).reshape(-1, 2), x_m, y_m, angle):
+        for spot in place(
+            np.stack(np.meshgrid([-6, 0, 6], [-3, 3]), axis=-1).reshape(-1, 2), x_m, y_m, angle
+        ):
             disc(canvas, spot[0], spot[1], 2.9, float(rng.uniform(12, 18)), vary(grey, rng, 0.05))
     else:
         foot = 4.0 if kind == "pylon" else 1.0
@@ -324,7 +365,9 @@ def blacken(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random
     shape = patch.u.shape
     grounds = ((0.055, 0.052, 0.05, 0.065), (0.09, 0.085, 0.08, 0.10), (0.15, 0.14, 0.13, 0.17), DIRT)
     square = float(rng.uniform(2, 6))
-    way = (np.abs(patch.u / reach_u) ** square + np.abs(patch.v / reach_v) ** square) ** np.float32(1 / square)
+    way = (np.abs(patch.u / reach_u) ** square + np.abs(patch.v / reach_v) ** square) ** np.float32(
+        1 / square
+    )
     way += np.float32(0.22) * fractal(rng, shape, 60 / canvas.gsd_m, 7, 0.6)
     for strength, edge in ((0.75, 1.0), (0.7, float(rng.uniform(0.5, 0.9)))):
         alpha = smoothstep(way, edge, edge - float(rng.uniform(0.08, 0.4))) * np.float32(strength)
@@ -372,7 +415,14 @@ def add_industry(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.r
         used.append(local)
         spot = place([local], x_m, y_m, angle)[0]
         if rng.random() < 0.2:
-            disc(canvas, spot[0], spot[1], float(rng.uniform(2, 6)), float(rng.uniform(4, 14)), roof_colour(rng))
+            disc(
+                canvas,
+                spot[0],
+                spot[1],
+                float(rng.uniform(2, 6)),
+                float(rng.uniform(4, 14)),
+                roof_colour(rng),
+            )
         else:
             ridge = float(rng.choice([0, 1.5]))
             top = float(rng.uniform(2.5, 11))
@@ -398,7 +448,9 @@ def add_property_wall(canvas: Canvas, x_m: float, y_m: float, angle: float, rng:
     line = np.concatenate([ring, ring[:1]])
     stroke(canvas, line, 0.35, wall, top_m=float(rng.uniform(1.2, 2.2)), gaps_m=((gate, gate + 6),))
     for _ in range(int(rng.integers(0, 4))):
-        spot = place([[rng.uniform(-0.35, 0.35) * length, rng.uniform(-0.35, 0.35) * width]], x_m, y_m, angle)[0]
+        spot = place(
+            [[rng.uniform(-0.35, 0.35) * length, rng.uniform(-0.35, 0.35) * width]], x_m, y_m, angle
+        )[0]
         corners = rectangle(spot[0], spot[1], angle, rng.uniform(6, 18), rng.uniform(5, 10))
         block(canvas, corners, float(rng.uniform(3, 6)), roof_colour(rng), ridge_m=float(rng.uniform(0, 2)))
     _negative(canvas, ring, "property_wall")
@@ -421,21 +473,37 @@ DISTRACTORS: tuple[tuple[Adder, float], ...] = (
 )
 
 
-def lay_road(canvas: Canvas, points_m: Points, kind: str, rng: np.random.Generator) -> None:
-    """A paved road, dirt track, wheel ruts, hedge or empty railway along a line; roads and rails are taken."""
-    half = {"paved": rng.uniform(2.8, 6), "dirt": rng.uniform(1.4, 3.2), "ruts": 1.1, "hedge": rng.uniform(0.8, 2)}.get(
-        kind, 2.6
-    )
+def lay_road(
+    canvas: Canvas,
+    points_m: Points,
+    kind: str,
+    rng: np.random.Generator,
+    dirt: Colour = (0.36, 0.31, 0.24, 0.4),
+) -> None:
+    """A paved road, dirt track, wheel ruts, hedge or bare railway along a line; roads and rails are taken."""
+    half = {
+        "paved": rng.uniform(2.8, 6),
+        "dirt": rng.uniform(1.4, 3.2),
+        "ruts": 1.1,
+        "hedge": rng.uniform(0.8, 2),
+    }.get(kind, 2.6)
     reach = float(half) * 2 + 3
+    base = ASPHALT if half > 4 else (0.2, 0.195, 0.18, 0.22)
+    tone = vary(
+        {"paved": base, "rail": (0.23, 0.21, 0.19, 0.24), "hedge": (0.05, 0.07, 0.04, 0.3)}.get(kind, dirt),
+        rng,
+    )
     for first in range(0, len(points_m) - 1, 3):
         found = canvas.band(points_m[first : first + 4], reach)
         if found is None:
             continue
         patch, distance, along = found
         distance = np.minimum(distance, reach)
-        keep = ~canvas.taken[patch.rows, patch.cols] if kind in {"ruts", "hedge", "dirt"} else np.ones_like(distance, bool)
+        keep = np.ones_like(distance)
+        if kind in {"ruts", "hedge", "dirt"}:
+            keep[canvas.taken[patch.rows, patch.cols]] = 0
         wander = np.float32(0.12 * half + 0.15) * fractal(rng, distance.shape, 9 / canvas.gsd_m, 4)
-        _surface(canvas, patch, (distance, along), (distance + wander, keep), kind, float(half))
+        _surface(canvas, patch, (distance, along), (distance + wander, keep), kind, float(half), tone)
     for first in range(0, len(points_m) - 1, 3):
         found = canvas.band(points_m[first : first + 4], reach)
         if found is not None and kind in {"paved", "rail", "dirt"}:
@@ -449,23 +517,22 @@ def _surface(
     edge: tuple[FloatGrid, FloatGrid],
     kind: str,
     half: float,
+    tone: Colour,
 ) -> None:
-    rng = np.random.default_rng(len(canvas.truths) + int(half * 1000))
     distance, along = way
     ragged, keep = edge
     verge = smoothstep(ragged, half * 1.9 + 1.5, half) * keep
     body = smoothstep(ragged if kind != "paved" else distance, half + 0.35, half - 0.35) * keep
     if kind == "hedge":
-        canvas.paint(patch, body, vary((0.05, 0.07, 0.04, 0.3), rng), 0.2)
-        canvas.add_height(patch, body * np.float32(2.2) * (0.7 + 0.3 * lattice(rng, body.shape, 5)))
+        canvas.paint(patch, body, tone, 0.2)
+        canvas.add_height(patch, body * np.float32(2.2) * (0.7 + 0.3 * lattice(canvas.rng, body.shape, 5)))
         return
     if kind == "ruts":
         tread = smoothstep(np.abs(distance - 0.75), 0.5, 0.15) * keep
-        canvas.paint(patch, tread * np.float32(0.55), vary((0.36, 0.31, 0.24, 0.4), rng, 0.15), 0.1)
+        canvas.paint(patch, tread * np.float32(0.55), tone, 0.1)
         return
-    canvas.paint(patch, verge * np.float32(0.5), vary(DIRT, rng, 0.2), 0.1)
-    colour = {"paved": vary(ASPHALT if half > 4 else (0.2, 0.195, 0.18, 0.22), rng, 0.25), "rail": (0.23, 0.21, 0.19, 0.24)}
-    canvas.paint(patch, body * np.float32(0.92), colour.get(kind, vary((0.38, 0.33, 0.26, 0.42), rng, 0.15)), 0.06)
+    canvas.paint(patch, verge * np.float32(0.4), np.array(tone) * 0.5 + np.array(DIRT) * 0.5, 0.1)
+    canvas.paint(patch, body * np.float32(0.92), tone, 0.06)
     if kind == "rail":
         sleepers = (np.mod(along, 1.2) < 0.4) & (distance < 1.3)
         canvas.paint(patch, sleepers * np.float32(0.3), (0.12, 0.11, 0.1, 0.13))
@@ -477,4 +544,4 @@ def _surface(
         canvas.paint(patch, marks * np.float32(0.35), (0.6, 0.6, 0.58, 0.6))
     elif kind == "dirt":
         worn = smoothstep(np.abs(distance - 0.8), 0.7, 0.2) * body
-        canvas.paint(patch, worn * np.float32(0.4), (0.45, 0.39, 0.31, 0.48), 0.05)
+        canvas.paint(patch, worn * np.float32(0.4), np.array(tone) * 1.15, 0.05)

@@ -59,7 +59,12 @@ class Site:
         return np.asarray(place([[u, v]], self.x_m, self.y_m, self.angle)[0], np.float64)
 
     def house(
-        self, middle: tuple[float, float], size: tuple[float, float], top_m: float, colour: Colour, ridge_m: float = 0.0
+        self,
+        middle: tuple[float, float],
+        size: tuple[float, float],
+        top_m: float,
+        colour: Colour,
+        ridge_m: float = 0.0,
     ) -> None:
         """A building of the head, parallel to its axes."""
         spot = self.at(*middle)
@@ -80,15 +85,17 @@ class Site:
 
 
 def lattice_tower(site: Site, foot_m: float, height_m: float, back_m: float, colour: Colour) -> None:
-    """A headframe at the site's origin: four legs, girders, a platform with sheaves, struts leaning along +u."""
+    """A headframe at the origin: four legs, girders, a platform with sheaves, struts leaning along +u."""
     half = foot_m / 2
     for side in (-1.0, 1.0):
         for end in (-1.0, 1.0):
             leg = (end * half, side * half)
             site.span((leg, (leg[0] + 0.9, leg[1])), 0.9, (height_m, height_m), colour)
-        low = (half + 0.4 * back_m * 0 + back_m, side * half * 1.5)
+        low = (half + back_m, side * half * 1.5)
         site.span((low, (half * 0.5, side * half * 0.6)), 1.1, (0.8, height_m - 2), colour, 2.2)
-        site.span(((-half, side * half), (half, side * half)), 0.6, (height_m * 0.45, height_m * 0.9), colour, 1.4)
+        site.span(
+            ((-half, side * half), (half, side * half)), 0.6, (height_m * 0.45, height_m * 0.9), colour, 1.4
+        )
     for share in (0.3, 0.62):
         across = half + back_m * share
         reach = half * (1.5 - 0.8 * (1 - share))
@@ -113,7 +120,9 @@ def headframe(site: Site) -> str:
     roof = roof_colour(rng)
     over = bool(rng.random() < 0.5)
     shaft_u = -size[0] / 2 + (foot * 0.3 if over else -foot / 2 - 1)
-    site.house((shaft_u, 0), size, float(rng.uniform(7, min(14, height * 0.5))), roof, float(rng.uniform(0, 2)))
+    site.house(
+        (shaft_u, 0), size, float(rng.uniform(7, min(14, height * 0.5))), roof, float(rng.uniform(0, 2))
+    )
     far = foot / 2 + back + rng.uniform(6, 18)
     winder = float(rng.uniform(10, 16)), float(rng.uniform(12, 22))
     site.house((far + winder[0] / 2, 0), winder, float(rng.uniform(6, 10)), roof_colour(rng), 1.5)
@@ -122,13 +131,23 @@ def headframe(site: Site) -> str:
         stroke(site.canvas, np.array(rope), 0.2, STEEL, alpha=0.3)
     tone = vary((0.3, 0.3, 0.3, 0.3) if rng.random() < 0.6 else (0.36, 0.18, 0.13, 0.33), rng, 0.3)
     lattice_tower(site, foot, height, back, tone)
-    if rng.random() < 0.55:
+    if rng.random() < 0.4:
         side = float(rng.choice([-1.0, 1.0]))
-        length = float(rng.uniform(25, 60))
-        stop = shaft_u - rng.uniform(0, 6), side * (size[1] / 2 + length)
+        length = float(rng.uniform(16, 34))
+        stop = shaft_u + rng.uniform(0, 30), side * (size[1] / 2 + length)
         width = float(rng.uniform(2.6, 4))
-        site.span(((shaft_u, side * (size[1] / 2 - 1)), stop), width, (6, float(rng.uniform(12, 22))), roof_colour(rng), 6)
-        site.house(stop, (float(rng.uniform(8, 14)), float(rng.uniform(8, 14))), float(rng.uniform(14, 24)), roof_colour(rng))
+        site.span(
+            ((shaft_u, side * (size[1] / 2 - 1)), stop),
+            width,
+            (6, float(rng.uniform(12, 22))),
+            roof_colour(rng),
+        )
+        site.house(
+            stop,
+            (float(rng.uniform(8, 14)), float(rng.uniform(8, 14))),
+            float(rng.uniform(14, 24)),
+            roof_colour(rng),
+        )
     return "headframe"
 
 
@@ -143,11 +162,14 @@ def prep_plant(site: Site) -> str:
     main = int(rng.integers(1, count))
     for number in range(count):
         big = number == main
-        size = rng.uniform(20, 42) if big else rng.uniform(8, 16), rng.uniform(16, 26) if big else rng.uniform(7, 13)
+        size = (
+            rng.uniform(20, 42) if big else rng.uniform(8, 16),
+            rng.uniform(16, 26) if big else rng.uniform(7, 13),
+        )
         top = float(rng.uniform(18, 32) if big else rng.uniform(6, 16))
         here = (float(spot[0]), float(spot[1]))
         if previous is not None:
-            site.span((previous, here), float(rng.uniform(2.8, 4.2)), (top_before * 0.6, top * 0.9), gallery, 7)
+            site.span((previous, here), float(rng.uniform(2.8, 4.2)), (top_before * 0.6, top * 0.9), gallery)
         site.house(here, (float(size[0]), float(size[1])), top, roof_colour(rng), float(rng.uniform(0, 2)))
         if big:
             penthouse = here[0] + rng.uniform(-5, 5), here[1]
@@ -161,7 +183,9 @@ def prep_plant(site: Site) -> str:
         radius = float(rng.uniform(8, 15))
         if inside_canvas(site.canvas, site.at(*end)[None, :], 30) and _clear(site, end, radius + 4):
             add_small_heap(site.canvas, site.at(*end), radius, "coal", rng)
-            site.span((previous, (float(end[0]), float(end[1]))), 2.4, (top_before * 0.5, radius * 0.7 + 3), gallery, 5)
+            site.span(
+                (previous, (float(end[0]), float(end[1]))), 2.4, (top_before * 0.5, radius * 0.7 + 3), gallery
+            )
     return "prep_plant"
 
 
@@ -176,7 +200,7 @@ def _clear(site: Site, spot: tuple[float, float], radius_m: float) -> bool:
 
 
 def crusher(site: Site) -> str:
-    """A crushing plant: machines in the middle and three to five thin conveyors like a star, heaps at their ends."""
+    """A crushing plant: machines in the middle, three to five conveyors like a star, heaps at their ends."""
     rng = site.rng
     material = str(rng.choice(["sand", "gravel", "spoil_light", "coal"], p=[0.3, 0.35, 0.15, 0.2]))
     arms = int(rng.integers(3, 6))
@@ -191,7 +215,7 @@ def crusher(site: Site) -> str:
         if number > 0 and rng.random() < 0.85:
             heap = end[0] * (1 + 0.1 * radius / 20), end[1] * (1 + 0.1 * radius / 20)
             add_small_heap(site.canvas, site.at(*heap), radius, material, rng)
-        site.span(((0, 0), end), float(rng.uniform(1.2, 2.2)), (3.0, radius * 0.7 + 2.5), dark, 3)
+        site.span(((0, 0), end), float(rng.uniform(1.2, 2.2)), (3.0, radius * 0.7 + 2.5), dark)
     site.house((0, 0), (float(rng.uniform(7, 12)), float(rng.uniform(5, 8))), float(rng.uniform(7, 13)), dark)
     site.house(ends[0], (float(rng.uniform(5, 8)), float(rng.uniform(4, 6))), float(rng.uniform(5, 8)), dark)
     middle = ends[1][0] * 0.5, ends[1][1] * 0.5
@@ -200,7 +224,7 @@ def crusher(site: Site) -> str:
 
 
 def adit(site: Site) -> str:
-    """A portal in a bank with wing walls, its track out to a tip, a shed beside it and the spoil fan beyond."""
+    """A portal in a bank with wing walls, its track out to a tip, a shed, and the spoil fan beyond."""
     rng, canvas = site.rng, site.canvas
     _bank(site, float(rng.uniform(9, 20)))
     width = float(rng.uniform(5, 8))
@@ -214,13 +238,31 @@ def adit(site: Site) -> str:
         inside = (np.abs(slot.u) < 2.0) & (np.abs(slot.v) < width / 2 - 1)
         canvas.paint(slot, inside, (0.02, 0.02, 0.02, 0.02))
     length = float(rng.uniform(18, 34))
-    stroke(canvas, np.array([site.at(-11, 0), site.at(length, 0)]), 4.5, vary((0.2, 0.19, 0.18, 0.2), rng), ragged=0.1)
+    stroke(
+        canvas,
+        np.array([site.at(-11, 0), site.at(length, 0)]),
+        4.5,
+        vary((0.2, 0.19, 0.18, 0.2), rng),
+        ragged=0.1,
+    )
     for side in (-0.6, 0.6):
-        stroke(canvas, np.array([site.at(-11, side), site.at(length, side)]), 0.25, vary((0.42, 0.4, 0.37, 0.42), rng), alpha=0.8)
+        stroke(
+            canvas,
+            np.array([site.at(-11, side), site.at(length, side)]),
+            0.25,
+            vary((0.42, 0.4, 0.37, 0.42), rng),
+            alpha=0.8,
+        )
     site.house((length - 3, 0), (6.0, 6.0), float(rng.uniform(4, 7)), roof_colour(rng))
     side = float(rng.choice([-1.0, 1.0]))
     shed = float(rng.uniform(10, 20)), float(rng.uniform(6, 10))
-    site.house((rng.uniform(-6, 6), side * (6 + shed[1] / 2)), shed, float(rng.uniform(3.5, 6)), roof_colour(rng), 1.2)
+    site.house(
+        (rng.uniform(-6, 6), side * (6 + shed[1] / 2)),
+        shed,
+        float(rng.uniform(3.5, 6)),
+        roof_colour(rng),
+        1.2,
+    )
     _fan(site, length + 2)
     return "adit"
 
@@ -262,7 +304,12 @@ def _fan(site: Site, start_m: float) -> None:
 
 
 VARIANTS = {"headframe": headframe, "prep_plant": prep_plant, "crusher": crusher, "adit": adit}
-ROOM_M = {"headframe": (150.0, 150.0), "prep_plant": (230.0, 190.0), "crusher": (100.0, 100.0), "adit": (200.0, 130.0)}
+ROOM_M = {
+    "headframe": (150.0, 150.0),
+    "prep_plant": (230.0, 190.0),
+    "crusher": (100.0, 100.0),
+    "adit": (200.0, 130.0),
+}
 
 
 def add_mine_head(

@@ -15,13 +15,14 @@ from pithead.generate.parts import (
     block,
     inside_canvas,
     mask_rectangle,
-    place,
+    pad,
     rectangle,
     roof_colour,
     sides_m,
     smooth_noise,
     vary,
 )
+import itertools
 
 SMALLEST_M = 8.0
 JOIN_M = 1.8  # heaps nearer than this cannot be told apart at 1.2 m and are one
@@ -65,7 +66,7 @@ def heap_surface(u: FloatGrid, v: FloatGrid, heap: Heap, slope: float) -> FloatG
     crest = heap.crest_m.astype(np.float32)
     if len(crest) == 1:
         distance = np.hypot(u - crest[0, 0], v - crest[0, 1])
-    for first, last in zip(crest[:-1], crest[1:], strict=True):
+    for first, last in itertools.pairwise(crest):
         way = last - first
         share = ((u - first[0]) * way[0] + (v - first[1]) * way[1]) / np.float32(max(float(way @ way), 1e-6))
         share = np.clip(share, 0, 1)
@@ -73,7 +74,7 @@ def heap_surface(u: FloatGrid, v: FloatGrid, heap: Heap, slope: float) -> FloatG
             distance, np.hypot(u - first[0] - share * way[0], v - first[1] - share * way[1])
         )
     rise = np.float32(slope) * (np.float32(heap.radius_m) - distance)
-    return np.minimum(rise, np.float32(heap.level_m))
+    return np.minimum(rise, np.float32(heap.level_m)).astype(np.float32)
 
 
 def draw_heap(rng: np.random.Generator, scale: float, slope: float) -> Heap:
@@ -147,18 +148,23 @@ def _cover(canvas: Canvas, patch: Patch, top: FloatGrid, colour: Colour, rng: np
     """Colour of the heaps, and the dusted ground round them."""
     solid = top > 0
     away = (ndimage.distance_transform_edt(~solid) * canvas.gsd_m).astype(np.float32)
-    reach = float(rng.uniform(2, 14))
+    reach = float(rng.uniform(1.5, 7))
     ragged = away + 0.35 * reach * smooth_noise(top.shape, 8 / canvas.gsd_m, rng)
-    border = np.minimum.reduce([_ramp(n, 6 / canvas.gsd_m) for n in top.shape[:1]])[:, None]
-    border = np.minimum(border, _ramp(top.shape[1], 6 / canvas.gsd_m)[None, :])
+    border = _ramp(top.shape[0], 9 / canvas.gsd_m)[:, None]
+    border = np.minimum(border, _ramp(top.shape[1], 9 / canvas.gsd_m)[None, :])
     strength = rng.uniform(0.35, 0.95)
     dust = strength * np.exp(-np.clip(ragged, 0, None) / reach) * border
-    dusted = np.array(colour) * rng.uniform(1.2, 2.0)
-    canvas.paint(patch, np.clip(dust, 0, 1), dusted, 0.1)
+    canvas.paint(patch, np.clip(dust, 0, 1), _dust(colour, rng), 0.1)
     tone = 1 + 0.1 * smooth_noise(top.shape, 7 / canvas.gsd_m, rng)
     streak = 1 + 0.06 * np.sin(patch.v * np.float32(rng.uniform(1.2, 2.2)) + tone * 6)
     fill = np.asarray(colour, np.float32) * (tone * streak)[..., None].astype(np.float32)
     canvas.paint(patch, solid, fill, float(rng.uniform(0.05, 0.12)))
+
+
+def _dust(colour: Colour, rng: np.random.Generator) -> Colour:
+    """The stuff trodden into the ground: paler than the heap when it is dark."""
+    red, green, blue, infrared = np.array(colour) * rng.uniform(1.1, 2.0 if colour[0] < 0.12 else 1.2)
+    return float(red), float(green), float(blue), float(infrared)
 
 
 def _ramp(count: int, cells: float) -> FloatGrid:
@@ -167,7 +173,11 @@ def _ramp(count: int, cells: float) -> FloatGrid:
 
 
 def _build(
-    canvas: Canvas, where: tuple[float, float, float], heaps: list[Heap], material: str, rng: np.random.Generator
+    canvas: Canvas,
+    where: tuple[float, float, float],
+    heaps: list[Heap],
+    material: str,
+    rng: np.random.Generator,
 ) -> list[Truth]:
     """Pour heaps on free ground; the truths of those that stand, or none where there is no room."""
     x_m, y_m, angle = where
@@ -191,6 +201,9 @@ def _build(
         found.append(_truth(box, mask, top, material, canvas.gsd_m))
     free = ~canvas.taken[patch.rows, patch.cols]
     before = canvas.albedo[patch.rows, patch.cols].copy()
+    if rng.random() < 0.5:
+        dusted = rectangle(x_m, y_m, angle, *(2 * np.array([half_u, half_v]) * rng.uniform(0.75, 1.05, 2)))
+        pad(canvas, dusted, vary(_dust(colour, rng), rng), float(rng.uniform(0.4, 0.95)), rng)
     _cover(canvas, patch, top, colour, rng)
     canvas.albedo[patch.rows, patch.cols][~free] = before[~free]
     canvas.raise_to(patch, top > 0, top)
@@ -222,7 +235,7 @@ def _stacker(canvas: Canvas, truth: Truth, rng: np.random.Generator) -> None:
         return
     colour = roof_colour(rng)
     end = rectangle(stop[0], stop[1], float(np.arctan2(way[1], way[0])), 8, 6)
-    beam(canvas, stop, centre, float(rng.uniform(1.8, 3.2)), (3.0, height), colour, dash_m=4)
+    beam(canvas, stop, centre, float(rng.uniform(1.8, 3.2)), (3.0, height), colour)
     block(canvas, end, float(rng.uniform(3, 7)), colour)
 
 
@@ -294,9 +307,11 @@ def add_distractor_heap(
     return bool(found)
 
 
-def add_small_heap(canvas: Canvas, at_m: Points, radius_m: float, material: str, rng: np.random.Generator) -> None:
+def add_small_heap(
+    canvas: Canvas, at_m: Points, radius_m: float, material: str, rng: np.random.Generator
+) -> None:
     """A cone at the end of a conveyor, part of a plant: poured and coloured, and only coal is labelled."""
-    patch = canvas.patch(at_m[0], at_m[1], 0.0, radius_m + 8, radius_m + 8)
+    patch = canvas.patch(at_m[0], at_m[1], 0.0, radius_m + 14, radius_m + 14)
     if patch is None:
         return
     heap = Heap(np.zeros((1, 2)), radius_m, np.inf)
@@ -306,6 +321,3 @@ def add_small_heap(canvas: Canvas, at_m: Points, radius_m: float, material: str,
     box = mask_rectangle(canvas, patch, top > 0)
     if material == "coal" and sides_m(box)[1] >= SMALLEST_M:
         canvas.truths.append(_truth(box, top > 0, top, material, canvas.gsd_m))
-
-
-__all__ = ["add_distractor_heap", "add_heap_yard", "add_small_heap", "heap_surface", "place"]

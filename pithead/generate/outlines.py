@@ -1,5 +1,7 @@
 """Cutting labels at the edge of a scene."""
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -57,7 +59,7 @@ def clip_line(points: Points, width: float, height: float, *, closed: bool) -> l
         return [(points, closed)]
     run = np.concatenate([points, points[:1]]) if closed else points
     pieces: list[list[Points]] = []
-    for first, last in zip(run[:-1], run[1:], strict=True):
+    for first, last in pairwise(run):
         span = _clip_segment(first, last, width, height)
         if span is None:
             continue
@@ -76,7 +78,12 @@ def _clip_segment(first: Points, last: Points, width: float, height: float) -> t
     """The part of a segment inside the scene (Liang and Barsky 1984)."""
     low, high = 0.0, 1.0
     way = last - first
-    for step, room in ((-way[0], first[0]), (way[0], width - first[0]), (-way[1], first[1]), (way[1], height - first[1])):
+    for step, room in (
+        (-way[0], first[0]),
+        (way[0], width - first[0]),
+        (-way[1], first[1]),
+        (way[1], height - first[1]),
+    ):
         if step == 0:
             if room < 0:
                 return None

@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from pithead.generate.canvas import BoolGrid, Canvas, FloatGrid, Patch
+import itertools
 
 Points: TypeAlias = npt.NDArray[np.float64]
 Colour: TypeAlias = tuple[float, float, float, float]
@@ -49,7 +50,7 @@ def tight_rectangle(points_m: npt.ArrayLike) -> Points:
     u0, u1 = along[:, best].min(), along[:, best].max()
     v0, v1 = across[:, best].min(), across[:, best].max()
     local = np.array([[u0, v0], [u1, v0], [u1, v1], [u0, v1]])
-    return local @ np.stack([axes[best], normals[best]])
+    return np.asarray(local @ np.stack([axes[best], normals[best]]), np.float64)
 
 
 def sides_m(rectangle_m: Points) -> tuple[float, float]:
@@ -129,9 +130,7 @@ def pad(canvas: Canvas, corners_m: Points, colour: Colour, strength: float, rng:
     canvas.paint(found, alpha, colour, 0.08)
 
 
-def block(
-    canvas: Canvas, corners_m: Points, top_m: float, colour: Colour, *, ridge_m: float = 0.0
-) -> Points:
+def block(canvas: Canvas, corners_m: Points, top_m: float, colour: Colour, *, ridge_m: float = 0.0) -> Points:
     """A building on a rectangle: level or gabled roof; its corners come back for the label.
 
     Args:
@@ -214,7 +213,7 @@ def pieces(points_m: Points, longest_m: float = 50.0) -> list[tuple[Points, Poin
     """A polyline as short straight pieces: start (2,), stop (2,), metres along the line of the start."""
     cut: list[tuple[Points, Points, float]] = []
     along = 0.0
-    for first, last in zip(points_m[:-1], points_m[1:], strict=True):
+    for first, last in itertools.pairwise(points_m):
         length = float(np.hypot(*(last - first)))
         steps = max(1, int(np.ceil(length / longest_m)))
         marks = first + np.linspace(0, 1, steps + 1)[:, None] * (last - first)
@@ -223,7 +222,7 @@ def pieces(points_m: Points, longest_m: float = 50.0) -> list[tuple[Points, Poin
     return cut
 
 
-def stroke(
+def stroke(  # noqa: PLR0913  (a pen has many settings, each with a plain default)
     canvas: Canvas,
     points_m: Points,
     width_m: float,
@@ -263,7 +262,9 @@ def stroke(
         end = np.maximum(np.abs(found.u) - length / 2, 0)
         edge = half - np.hypot(found.v, end)
         if ragged > 0:
-            edge = edge + half * ragged * 0.6 * np.sin(along / 3.1 + 2 * np.sin(along / 7.7)) * np.sign(found.v)
+            edge = edge + half * ragged * 0.6 * np.sin(along / 3.1 + 2 * np.sin(along / 7.7)) * np.sign(
+                found.v
+            )
         mask = edge >= 0
         for low, high in gaps_m:
             mask &= (along < low) | (along > high)

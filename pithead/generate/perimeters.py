@@ -1,4 +1,4 @@
-"""Compounds behind a fence or wall with its strip, towers and gates, and boundaries that are no such thing."""
+"""Compounds behind a fence or wall with strip, towers and gates, and boundaries that are no such thing."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pithead.generate.parts import (
     stroke,
     vary,
 )
+import itertools
 
 MARGIN_M = 16.0  # kept free outside the line
 
@@ -69,12 +70,14 @@ def draw_fence(rng: np.random.Generator) -> Fence:
     colour = vary((0.1, 0.1, 0.1, 0.12) if dark else (0.55, 0.55, 0.54, 0.52), rng, 0.2)
     second = float(rng.uniform(4, 9)) if kind == "double" else 0.0
     strip = (max(inner, second + 1.5), outer)
-    return Fence(kind, strip, second, float(rng.uniform(2.4, 3.5)), float(rng.uniform(0.3, 0.5)), colour, soil, track)
+    return Fence(
+        kind, strip, second, float(rng.uniform(2.4, 3.5)), float(rng.uniform(0.3, 0.5)), colour, soil, track
+    )
 
 
 def draw_ring(rng: np.random.Generator) -> Points:
     """A ring (M, 2) round 0: rectangle, L or irregular, 60 m to some km round, clockwise on the screen."""
-    size = float(np.clip(np.exp(rng.normal(np.log(170), 0.6)), 36, 700))
+    size = float(np.clip(np.exp(rng.normal(np.log(190), 0.5)), 70, 700))
     shape = rng.choice(["rectangle", "l", "irregular"], p=[0.5, 0.2, 0.3])
     a, b = size / 2, size / 2 * rng.uniform(0.5, 1.0)
     if shape == "rectangle":
@@ -117,7 +120,14 @@ def build_fence(
     for distance in [0.0] + [fence.second_m] * (fence.second_m > 0):
         line = ring if distance == 0 else beside(distance)
         stroke(
-            canvas, line, fence.width_m, fence.colour, alpha=faint, top_m=fence.height_m, dash_m=posts, gaps_m=gates_m
+            canvas,
+            line,
+            fence.width_m,
+            fence.colour,
+            alpha=faint,
+            top_m=fence.height_m,
+            dash_m=posts,
+            gaps_m=gates_m,
         )
 
 
@@ -128,25 +138,35 @@ def add_towers(
     inside = offset_line(line_m, float(rng.choice([-1.0, 2.0, fence.strip_m[0] / 2])), closed=closed)
     spots = list(inside)
     ring = np.concatenate([inside, inside[:1]]) if closed else inside
-    for first, last in zip(ring[:-1], ring[1:], strict=True):
+    for first, last in itertools.pairwise(ring):
         length, step = float(np.hypot(*(last - first))), rng.uniform(90, 190)
         spots += [first + (last - first) * share for share in np.arange(1, length // step) / (length // step)]
     height, size, colour = float(rng.uniform(6, 10)), float(rng.uniform(2.6, 4.2)), roof_colour(rng)
     for spot in spots:
         if rng.random() < 0.88:
-            block(canvas, rectangle(spot[0], spot[1], rng.uniform(0, 0.3), size, size), height, colour, ridge_m=1.0)
+            block(
+                canvas,
+                rectangle(spot[0], spot[1], rng.uniform(0, 0.3), size, size),
+                height,
+                colour,
+                ridge_m=1.0,
+            )
 
 
 def _gates(line_m: Points, rng: np.random.Generator, *, closed: bool) -> tuple[tuple[float, float], ...]:
-    length = line_length_m(line_m, closed=closed)
-    marks = rng.uniform(0.05, 0.95, int(rng.integers(1, 3))) * length
+    """One or two gates, each 6 m wide, well inside a side."""
+    ring = np.concatenate([line_m, line_m[:1]]) if closed else line_m
+    sides = np.hypot(*np.diff(ring, axis=0).T)
+    starts = np.cumsum(sides) - sides
+    picks = rng.choice(len(sides), size=int(rng.integers(1, 3)), p=sides / sides.sum())
+    marks = starts[picks] + sides[picks] * rng.uniform(0.3, 0.7, len(picks))
     return tuple((float(mark - 3), float(mark + 3)) for mark in marks)
 
 
 def _along(line_m: Points, metres: float, *, closed: bool) -> tuple[Points, float]:
     """The point and the direction at a way along a line."""
     ring = np.concatenate([line_m, line_m[:1]]) if closed else line_m
-    for first, last in zip(ring[:-1], ring[1:], strict=True):
+    for first, last in itertools.pairwise(ring):
         length = float(np.hypot(*(last - first)))
         if metres <= length:
             way = (last - first) / length
@@ -169,7 +189,7 @@ def add_gatehouse(
 
 def _fits(ring_m: Points, corners_m: Points) -> bool:
     corners = np.concatenate([corners_m, (corners_m + np.roll(corners_m, 1, axis=0)) / 2])
-    return bool(inside_polygon(corners[:, 0], corners[:, 1], ring_m).all())  # type: ignore[arg-type]
+    return bool(inside_polygon(corners[:, 0], corners[:, 1], ring_m).all())
 
 
 def _field(ring_m: Points, angle: float, step_m: tuple[float, float]) -> Points:
@@ -182,7 +202,8 @@ def _field(ring_m: Points, angle: float, step_m: tuple[float, float]) -> Points:
 
 def fill_camp(canvas: Canvas, ring_m: Points, angle: float, rng: np.random.Generator) -> None:
     """Rows of barracks, a parade ground, sheds of a work zone."""
-    length, width = float(rng.uniform(30, 75)), float(rng.uniform(8, 12))
+    across = float(np.ptp(ring_m, axis=0).min())
+    length, width = float(np.clip(rng.uniform(30, 75), 10, 0.42 * across)), float(rng.uniform(7, 12))
     step = length + rng.uniform(8, 20), width + rng.uniform(8, 18)
     colour, height = roof_colour(rng), float(rng.uniform(3, 5))
     centre, parade = ring_m.mean(axis=0), float(rng.uniform(12, 40))
@@ -204,7 +225,7 @@ def fill_camp(canvas: Canvas, ring_m: Points, angle: float, rng: np.random.Gener
 
 def fill_plant(canvas: Canvas, ring_m: Points, angle: float, rng: np.random.Generator) -> None:
     """Tanks in rows, sheds, or both."""
-    radius = float(rng.uniform(5, 20))
+    radius = float(min(rng.uniform(5, 20), np.ptp(ring_m, axis=0).min() / 7))
     step = 2 * radius + rng.uniform(8, 25)
     white = vary((0.7, 0.7, 0.69, 0.66), rng)
     tanks = rng.random() < 0.6
@@ -212,13 +233,19 @@ def fill_plant(canvas: Canvas, ring_m: Points, angle: float, rng: np.random.Gene
         if rng.random() < 0.3:
             continue
         size = rng.uniform(0.7, 1.8) * radius, rng.uniform(0.7, 1.6) * radius
-        corners = rectangle(spot[0], spot[1], angle, *size) if not tanks else rectangle(*spot, angle, 2 * radius, 2 * radius)
+        corners = (
+            rectangle(spot[0], spot[1], angle, *size)
+            if not tanks
+            else rectangle(spot[0], spot[1], angle, 2 * radius, 2 * radius)
+        )
         if not _fits(ring_m, corners):
             continue
         if tanks and rng.random() < 0.85:
             disc(canvas, spot[0], spot[1], radius, float(rng.uniform(8, 15)), vary(white, rng, 0.04))
         else:
-            block(canvas, corners, float(rng.uniform(4, 10)), roof_colour(rng), ridge_m=float(rng.uniform(0, 2)))
+            block(
+                canvas, corners, float(rng.uniform(4, 10)), roof_colour(rng), ridge_m=float(rng.uniform(0, 2))
+            )
 
 
 def _ground(canvas: Canvas, ring_m: Points, rng: np.random.Generator) -> None:
@@ -230,7 +257,9 @@ def _ground(canvas: Canvas, ring_m: Points, rng: np.random.Generator) -> None:
         return
     x, y = canvas.coordinates(patch.rows, patch.cols)
     inside = inside_polygon(x, y, ring_m)
-    alpha = inside * np.clip(rng.uniform(0, 0.7) + 0.25 * smooth_noise(inside.shape, 30 / canvas.gsd_m, rng), 0, 1)
+    alpha = inside * np.clip(
+        rng.uniform(0, 0.7) + 0.25 * smooth_noise(inside.shape, 30 / canvas.gsd_m, rng), 0, 1
+    )
     canvas.paint(patch, alpha, vary(DIRT, rng, 0.2))
     canvas.take(patch, inside_polygon(x, y, offset_line(ring_m, -MARGIN_M, closed=True)))
 
@@ -281,7 +310,9 @@ def add_compound(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.r
     return True
 
 
-def add_distractor_wall(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
+def add_distractor_wall(
+    canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator
+) -> bool:
     """A hedge, garden wall, cattle fence or plain track: no truth; False when there is no free room.
 
     Args:
@@ -292,7 +323,10 @@ def add_distractor_wall(canvas: Canvas, x_m: float, y_m: float, angle: float, rn
         rng: Source of chance.
     """
     kind = str(rng.choice(["hedge", "property", "fence", "track"]))
-    a, b = rng.uniform(12, 40 if kind == "property" else 120), rng.uniform(12, 30 if kind == "property" else 90)
+    a, b = (
+        rng.uniform(12, 40 if kind == "property" else 120),
+        rng.uniform(12, 30 if kind == "property" else 90),
+    )
     ring = place([[-a, -b], [a, -b], [a, b], [-a, b], [-a, -b]], x_m, y_m, angle)
     if kind in {"hedge", "track"}:
         t = np.linspace(-1, 1, 7)
@@ -303,7 +337,9 @@ def add_distractor_wall(canvas: Canvas, x_m: float, y_m: float, angle: float, rn
         return False
     if kind == "hedge":
         green = vary((0.05, 0.08, 0.04, 0.3), rng, 0.2)
-        stroke(canvas, ring, rng.uniform(2, 4), green, top_m=float(rng.uniform(1.5, 4)), ragged=0.4, texture=0.2)
+        stroke(
+            canvas, ring, rng.uniform(2, 4), green, top_m=float(rng.uniform(1.5, 4)), ragged=0.4, texture=0.2
+        )
     elif kind == "track":
         stroke(canvas, ring, rng.uniform(3, 6), vary(DIRT, rng, 0.2), alpha=0.7, ragged=0.2, texture=0.08)
     elif kind == "fence":

@@ -13,11 +13,13 @@ from pithead.generate.parts import (
     Points,
     beam,
     inside_canvas,
+    offset_line,
     place,
     rectangle,
     roof_colour,
     sides_m,
     smooth_noise,
+    stroke,
     tight_rectangle,
     vary,
 )
@@ -42,7 +44,12 @@ WAGONS: dict[str, tuple[Colour, ...]] = {
         (0.16, 0.22, 0.17, 0.25),
         (0.38, 0.33, 0.26, 0.38),
     ),
-    "tank": ((0.05, 0.05, 0.05, 0.05), (0.5, 0.5, 0.5, 0.5), (0.68, 0.68, 0.67, 0.66), (0.3, 0.28, 0.26, 0.3)),
+    "tank": (
+        (0.05, 0.05, 0.05, 0.05),
+        (0.5, 0.5, 0.5, 0.5),
+        (0.68, 0.68, 0.67, 0.66),
+        (0.3, 0.28, 0.26, 0.3),
+    ),
 }
 LOADS: tuple[Colour, ...] = ((0.04, 0.04, 0.04, 0.045), (0.05, 0.048, 0.046, 0.05), (0.16, 0.12, 0.1, 0.17))
 
@@ -125,7 +132,7 @@ def draw_yard(x_m: float, y_m: float, angle: float, rng: np.random.Generator) ->
     """A yard of two to six tracks, straight or on an arc of 900 m or more."""
     count = int(rng.choice([2, 3, 4, 5, 6], p=[0.22, 0.26, 0.24, 0.16, 0.12]))
     spacing = rng.uniform(4.5, 5.5)
-    offsets = (np.arange(count) - (count - 1) / 2) * spacing
+    offsets = np.asarray((np.arange(count) - (count - 1) / 2) * spacing, np.float64)
     radius = float(rng.uniform(900, 4000)) if rng.random() < 0.4 else np.inf
     return Yard(x_m, y_m, angle, radius, float(rng.uniform(160, 560)), offsets)
 
@@ -173,7 +180,8 @@ def _group(
         room = reach_m[1] - start - float(rng.uniform(0, 10))
         count = int((room + WAGON_GAP_M) // (wagon[0] + WAGON_GAP_M))
         if count >= 2:
-            rakes.append(Rake(float(yard.tracks_m[member]), start, min(count, 25), wagon, kind))
+            most = 25 if len(members) > 1 else int(rng.integers(4, 10))
+            rakes.append(Rake(float(yard.tracks_m[member]), start, min(count, most), wagon, kind))
         if rng.random() < 0.25:
             kind = str(rng.choice(["open", "covered", "tank"]))
     return rakes
@@ -184,7 +192,7 @@ def lay_tracks(canvas: Canvas, patch: Patch, yard: Yard, rng: np.random.Generato
     s, d = yard.along_across(patch)
     ends = np.clip((yard.length_m / 2 - np.abs(s)) / 6, 0, 1)
     half = yard.tracks_m[-1] + rng.uniform(2.2, 4.5)
-    bed = half - np.abs(d) + 0.6 * smooth_noise(s.shape, 4 / canvas.gsd_m, rng)
+    bed = half - np.abs(d) + 0.3 * smooth_noise(s.shape, 9 / canvas.gsd_m, rng)
     tone = vary(BALLASTS[int(rng.integers(len(BALLASTS)))], rng)
     stained = 1 + 0.1 * smooth_noise(s.shape, 25 / canvas.gsd_m, rng)
     fill = np.asarray(tone, np.float32) * stained[..., None]
@@ -196,6 +204,28 @@ def lay_tracks(canvas: Canvas, patch: Patch, yard: Yard, rng: np.random.Generato
         canvas.paint(patch, (off < 1.3) * ends * 0.55, sleeper, 0.05)
         line = np.clip(1.3 - np.abs(off - GAUGE_M / 2) / (0.6 * canvas.gsd_m), 0, 1)
         canvas.paint(patch, line * ends * 0.5, rail)
+
+
+def _lead(canvas: Canvas, yard: Yard, end: int, rng: np.random.Generator) -> None:
+    """The empty running line beyond one end of the yard, as far as the ground is free (300 m at most)."""
+    steps = end * (yard.length_m / 2 + np.arange(-8.0, 300.0, 10.0))
+    line = yard.on_canvas(steps, yard.tracks_m[int(rng.integers(len(yard.tracks_m)))])
+    good = len(line)
+    for number, (x, y) in enumerate(line):
+        patch = canvas.patch(x, y, 0.0, 9, 9)
+        if patch is None or (number > 2 and not canvas.free(patch)):
+            good = number
+            break
+    if good < 4:
+        return
+    line = line[:good]
+    stroke(canvas, line, 4.4, vary(BALLASTS[0], rng), alpha=0.9, ragged=0.1)
+    for side in (-GAUGE_M / 2, GAUGE_M / 2):
+        rail = offset_line(line, side, closed=False)
+        stroke(canvas, rail, 0.25, (0.3, 0.27, 0.24, 0.3), alpha=0.7)
+    found = canvas.band(line[2:], 6.0) if len(line) > 3 else None
+    if found is not None:
+        canvas.take(found[0], found[1] < 5)
 
 
 def park(canvas: Canvas, patch: Patch, yard: Yard, rake: Rake, rng: np.random.Generator) -> None:
@@ -258,7 +288,7 @@ def add_loader(canvas: Canvas, yard: Yard, along_m: float, rng: np.random.Genera
     side = 1.0 if pick * 2 >= len(yard.tracks_m) else -1.0
     lean = angle + side * rng.uniform(0.6, 2.5)
     foot = at + rng.uniform(40, 90) * np.array([np.cos(lean), np.sin(lean)])
-    beam(canvas, foot, at, float(rng.uniform(2.5, 4)), (2.0, height - 2), roof_colour(rng), dash_m=5)
+    beam(canvas, foot, at, float(rng.uniform(2.5, 4)), (2.0, height - 2), roof_colour(rng))
     _roof(canvas, corners, angle, height, roof)
     return corners
 
@@ -292,16 +322,21 @@ def add_rack(
     ahead = yard.on_canvas([sum(reach_m) / 2 + 1], yard.tracks_m[pick])[0]
     angle = float(np.arctan2(*(ahead - at)[::-1]))
     corners = rectangle(at[0], at[1], angle, length, width)
-    light = vary((0.55, 0.55, 0.54, 0.53), rng)
+    light = vary((0.42, 0.42, 0.41, 0.41), rng, 0.25)
     height = float(rng.uniform(6, 9))
     if rng.random() < 0.6:
         _roof(canvas, corners, angle, height, light)
         return corners
     for side in (-1, 1):
-        line = place([[-length / 2, side * (width / 2 - 0.4)], [length / 2, side * (width / 2 - 0.4)]], *at, angle)
+        line = place(
+            [[-length / 2, side * (width / 2 - 0.4)], [length / 2, side * (width / 2 - 0.4)]],
+            at[0],
+            at[1],
+            angle,
+        )
         beam(canvas, line[0], line[1], 0.8, (height, height), light, dash_m=3)
     for step in np.arange(-length / 2 + 0.6, length / 2, rng.uniform(6, 13)):
-        line = place([[step, -width / 2], [step, width / 2]], *at, angle)
+        line = place([[step, -width / 2], [step, width / 2]], at[0], at[1], angle)
         beam(canvas, line[0], line[1], 1.2, (height, height), light)
     return corners
 
@@ -334,6 +369,8 @@ def add_rail_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.
     lay_tracks(canvas, patch, yard, rng)
     s, d = yard.along_across(patch)
     canvas.take(patch, (np.abs(d) <= edge) & (np.abs(s) <= yard.length_m / 2))
+    for end in (-1, 1):
+        _lead(canvas, yard, end, rng)
     plan = rng.random()
     if plan < 0.2 and yard.length_m > 120:
         length = float(rng.uniform(60, min(200, yard.length_m - 30)))

@@ -80,8 +80,7 @@ def facing(height_m: FloatGrid, gsd_m: float, sun: Sun) -> FloatGrid:
     fall_x[:, 1:-1] = height_m[:, 2:] - height_m[:, :-2]
     fall_y[0], fall_y[-1], fall_x[:, 0], fall_x[:, -1] = fall_y[1], fall_y[-2], fall_x[:, 1], fall_x[:, -2]
     for fall in (fall_x, fall_y):
-        fall /= np.float32(2 * gsd_m)
-        np.clip(fall, -limit, limit, out=fall)
+        np.clip(fall * np.float32(0.5 / gsd_m), -limit, limit, out=fall)
     elevation = np.deg2rad(sun.elevation_deg)
     flat = np.float32(1 / np.tan(elevation))
     x, y = sun.towards
@@ -95,7 +94,7 @@ def openness(height_m: FloatGrid, gsd_m: float) -> FloatGrid:
     near = max(2, round(3.0 / gsd_m))
     around = grown(shrunk(height_m, near), height_m.shape[:2])
     sunk = np.clip(around - height_m, 0, 12)
-    return 1 / (1 + np.float32(0.09) * sunk)
+    return np.asarray(1 / (1 + np.float32(0.09) * sunk), np.float32)
 
 
 def render(canvas: Canvas, sun: Sun, cloud: FloatGrid | None = None) -> FloatGrid:

@@ -79,11 +79,11 @@ def generate_scene(
         terrain.add_fields(canvas, terrain.INDUSTRIAL_GROUND, angle, rng, ploughed=False)
     if rng.random() < 0.2:
         terrain.add_water(canvas, rng)
-    roads = _roads(canvas, rng)
+    roads = _roads(canvas, biome.dirt, rng)
     if kind != "empty":
         _targets(canvas, kind, density, angle, rng)
     _others(canvas, density * (1.0 if kind != "mixed" else 0.6) * (1.7 if built_up else 0.8), angle, rng)
-    _tracks(canvas, roads, rng)
+    _tracks(canvas, roads, biome.dirt, rng)
     terrain.add_trees(canvas, biome, rng)
     if biome.snow:
         terrain.lay_snow(canvas, rng)
@@ -122,17 +122,24 @@ def _line(canvas: Canvas, rng: np.random.Generator, bend: float) -> npt.NDArray[
     return np.asarray(centre + steps[:, None] * way + turn[:, None] * np.array([-way[1], way[0]]), np.float64)
 
 
-def _roads(canvas: Canvas, rng: np.random.Generator) -> list[npt.NDArray[np.float64]]:
+def _roads(canvas: Canvas, dirt: terrain.Colour, rng: np.random.Generator) -> list[npt.NDArray[np.float64]]:
     """Roads and railways across the canvas; their lines."""
     lines = []
-    for kind, chance, bend in (("paved", 0.45, 0.8), ("rail", 0.14, 0.12), ("dirt", 0.55, 2.2), ("dirt", 0.25, 2.2)):
+    for kind, chance, bend in (
+        ("paved", 0.45, 0.8),
+        ("rail", 0.14, 0.12),
+        ("dirt", 0.55, 2.2),
+        ("dirt", 0.25, 2.2),
+    ):
         if rng.random() < chance:
             lines.append(_line(canvas, rng, bend))
-            distractors.lay_road(canvas, lines[-1], kind, rng)
+            distractors.lay_road(canvas, lines[-1], kind, rng, dirt)
     return lines
 
 
-def _tracks(canvas: Canvas, roads: list[npt.NDArray[np.float64]], rng: np.random.Generator) -> None:
+def _tracks(
+    canvas: Canvas, roads: list[npt.NDArray[np.float64]], dirt: terrain.Colour, rng: np.random.Generator
+) -> None:
     """A way from the road to most objects; wheel ruts and hedges on what is left."""
     goals = np.concatenate(roads) if roads else np.array(canvas.size_m) * rng.random((6, 2))
     for truth in list(canvas.truths):
@@ -146,19 +153,26 @@ def _tracks(canvas: Canvas, roads: list[npt.NDArray[np.float64]], rng: np.random
         share = np.linspace(0, 1, 7)[:, None]
         sway = np.sin(np.pi * share) * rng.normal(0, 0.08 * length, 2)
         line = start + share * (goal - start) + sway + rng.normal(0, 1.2, (7, 2))
-        distractors.lay_road(canvas, line, str(rng.choice(["dirt", "ruts"])), rng)
+        distractors.lay_road(canvas, line, str(rng.choice(["dirt", "ruts"])), rng, dirt)
     for _ in range(int(rng.integers(0, 5))):
-        distractors.lay_road(canvas, _line(canvas, rng, 3.0), "ruts", rng)
+        distractors.lay_road(canvas, _line(canvas, rng, 3.0), "ruts", rng, dirt)
     if rng.random() < 0.25:
         distractors.lay_road(canvas, _line(canvas, rng, 0.7), "hedge", rng)
 
 
-def _try(canvas: Canvas, adder: Adder, near: npt.NDArray[np.float64] | None, angle: float, tries: int) -> bool:
+def _try(
+    canvas: Canvas,
+    adder: Adder,
+    near: npt.NDArray[np.float64] | None,
+    angle: float,
+    tries: int,
+    spread_m: float = 110.0,
+) -> bool:
     """Put an object near a place (or anywhere), in the site's direction or any."""
     rng = canvas.rng
     size = np.array(canvas.size_m)
     for _ in range(tries):
-        spot = size * rng.uniform(0.03, 0.97, 2) if near is None else near + rng.normal(0, 110, 2)
+        spot = size * rng.uniform(0.03, 0.97, 2) if near is None else near + rng.normal(0, spread_m, 2)
         turn = angle + float(rng.choice([0, np.pi / 2])) + float(rng.normal(0, 0.06))
         chosen = turn if rng.random() < 0.6 else float(rng.uniform(0, 2 * np.pi))
         if adder(canvas, float(spot[0]), float(spot[1]), chosen, rng):
@@ -176,15 +190,25 @@ def _targets(canvas: Canvas, kind: str, density: float, angle: float, rng: np.ra
         turn = angle if rng.random() < 0.6 else float(rng.uniform(0, np.pi))
         if rng.random() < 0.75:
             distractors.blacken(canvas, float(centre[0]), float(centre[1]), turn, rng)
-        for name, most in _SITE.items():
+        for name, most, spread_m in _SITE:
             for _ in range(int(rng.integers(0, most + 1))):
-                _try(canvas, TARGETS[name], centre, turn, 12)
+                _try(canvas, TARGETS[name], centre, turn, 12, spread_m)
     singles = area_ha / (10 if kind == "training" else 80) * density
     for name in rng.choice(list(TARGETS), int(rng.poisson(singles)), p=(0.3, 0.26, 0.27, 0.17)):
-        _try(canvas, TARGETS[str(name)], None, angle, 8)
+        spot = None
+        if str(name) == "coal_heap" and rng.random() < 0.6:
+            spot = np.array([width_m, height_m]) * rng.uniform(0.1, 0.9, 2)
+            distractors.blacken(canvas, float(spot[0]), float(spot[1]), angle, rng)
+        _try(canvas, TARGETS[str(name)], spot, angle, 8, 35.0)
 
 
-_SITE = {"guard_perimeter": 1, "rail_loading": 1, "mine_head": 2, "coal_heap": 3}
+_SITE = (
+    ("coal_heap", 1, 40.0),
+    ("mine_head", 2, 90.0),
+    ("coal_heap", 2, 60.0),
+    ("rail_loading", 1, 120.0),
+    ("guard_perimeter", 1, 160.0),
+)
 
 
 def _others(canvas: Canvas, density: float, angle: float, rng: np.random.Generator) -> None:

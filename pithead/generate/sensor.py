@@ -26,6 +26,7 @@ class Sensor:
         haze: Light added by the air, as a part of full scale.
         haze_colour: Relative strength of the haze in red, green, blue, nir.
         gain: Factors of red, green, blue, nir (colour cast and exposure).
+        exposure: Factor of the whole picture, after the scale is set by its bright end.
         contrast: Strength of the tone curve, 0 for linear.
         gamma: Exponent of the tone curve of 8-bit products.
         saturation: 1 as is; below, greyer.
@@ -40,6 +41,7 @@ class Sensor:
     haze: float = 0.03
     haze_colour: tuple[float, float, float, float] = (0.8, 0.95, 1.2, 0.4)
     gain: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    exposure: float = 1.0
     contrast: float = 0.0
     gamma: float = 0.75
     saturation: float = 1.0
@@ -56,10 +58,11 @@ def draw_sensor(rng: np.random.Generator, mode: str | None = None, bits: int | N
     return Sensor(
         mode=chosen,
         bits=depth,
-        blur_px=float(rng.uniform(0.35, 0.95)),
+        blur_px=float(rng.uniform(0.35, 1.15)),
         noise=float(rng.uniform(0.002, 0.016)),
         haze=float(rng.choice([0.0, rng.uniform(0, 0.06), rng.uniform(0.06, 0.16)], p=[0.25, 0.55, 0.2])),
         gain=(float(cast[0] + warm), float(cast[1]), float(cast[2] - warm), float(cast[3])),
+        exposure=float(rng.uniform(0.6, 1.1)),
         contrast=float(rng.uniform(-0.05, 0.5)),
         gamma=float(rng.uniform(0.6, 0.95)),
         saturation=float(rng.uniform(0.65, 1.2)),
@@ -78,7 +81,7 @@ def sense(light: FloatGrid, sensor: Sensor, rng: np.random.Generator) -> npt.NDA
     """
     bands = np.stack([shrunk(np.ascontiguousarray(light[..., band]), 2) for band in range(4)])
     if sensor.mode == "pan":
-        bands = np.tensordot(np.float32([0.3, 0.32, 0.18, 0.2]), bands, 1)[None]
+        bands = np.tensordot(np.array([0.3, 0.32, 0.18, 0.2], np.float32), bands, 1)[None]
     else:
         bands = bands[: len(BANDS[sensor.mode])]
     bands = _through_air(_optics(bands, sensor), sensor)
@@ -105,8 +108,9 @@ def _through_air(bands: FloatGrid, sensor: Sensor) -> FloatGrid:
         bands[:3] = grey + np.float32(sensor.saturation) * (bands[:3] - grey)
     for index, band in enumerate(bands):
         colour = sensor.haze_colour[index] if len(bands) > 1 else 1.0
-        band *= np.float32(sensor.gain[index] * (1 - sensor.haze))
-        band += np.float32(sensor.haze * colour)
+        bands[index] = band * np.float32(sensor.gain[index] * (1 - sensor.haze)) + np.float32(
+            sensor.haze * colour
+        )
     return bands
 
 
@@ -114,9 +118,9 @@ def _exposed(bands: FloatGrid, sensor: Sensor) -> FloatGrid:
     """Scale to 0..1 by the scene's own bright end, as image providers do, then the tone curve."""
     sample = bands[: min(3, len(bands)), ::7, ::7]
     high = float(np.percentile(sample, 99.3))
-    # Dull scenes stay dull: half of the way to full use of the range.
-    scale = np.float32(0.5 / max(high, 0.05) * 0.9 + 0.5 * 0.9 / 0.5)
-    out = np.clip(bands * np.minimum(scale, np.float32(1.05 / max(high, 0.05))), 0, 1.3)
+    # Dull scenes stay rather dull: half of the way to full use of the range.
+    scale = min(0.45 / max(high, 0.05) + 0.9, 1.05 / max(high, 0.05))
+    out = np.asarray(np.clip(bands * np.float32(scale * sensor.exposure), 0, 1.3), np.float32)
     if sensor.bits == 8:
         out = np.power(out, np.float32(sensor.gamma))
         bend = np.clip(out, 0, 1)

@@ -106,9 +106,9 @@ BIOMES = (
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> FloatGrid:
     """One of the colours, a little changed in brightness and tint."""
-    colour = np.array(colours[int(rng.integers(len(colours)))], np.float32)
-    changed = colour * np.float32(np.exp(rng.normal(0, 0.10))) * np.exp(rng.normal(0, 0.03, 4))
-    return np.clip(changed, 0.01, 0.95).astype(np.float32)
+    colour = np.array(colours[int(rng.integers(len(colours)))], np.float64)
+    changed = colour * np.exp(rng.normal(0, 0.10)) * np.exp(rng.normal(0, 0.03, 4))
+    return np.asarray(np.clip(changed, 0.01, 0.95), np.float32)
 
 
 def raw_land(shape: tuple[int, int], gsd_m: float, biome: Biome, rng: np.random.Generator) -> Canvas:
@@ -141,7 +141,9 @@ def _plants(canvas: Canvas, biome: Biome, rng: np.random.Generator) -> None:
     shape = canvas.taken.shape
     cover = float(rng.uniform(*biome.cover))
     for share in (0.7, 0.5):
-        where = fractal(rng, shape, float(rng.uniform(60, 250)) / canvas.gsd_m, 8, float(rng.uniform(0.68, 0.85)))
+        where = fractal(
+            rng, shape, float(rng.uniform(60, 250)) / canvas.gsd_m, 8, float(rng.uniform(0.68, 0.85))
+        )
         where += np.float32(0.25) * lattice(rng, shape, 1.6 / canvas.gsd_m)
         limit, soft = float(np.quantile(where[::8, ::8], 1 - cover * share)), float(rng.uniform(0.4, 1.3))
         alpha = smoothstep(where, limit - soft, limit + soft)[..., None] * np.float32(rng.uniform(0.5, 0.95))
@@ -166,7 +168,12 @@ INDUSTRIAL_GROUND: tuple[Colour, ...] = (
 
 
 def add_fields(
-    canvas: Canvas, colours_of: tuple[Colour, ...], angle: float, rng: np.random.Generator, *, ploughed: bool = True
+    canvas: Canvas,
+    colours_of: tuple[Colour, ...],
+    angle: float,
+    rng: np.random.Generator,
+    *,
+    ploughed: bool = True,
 ) -> None:
     """Plots over a part of the canvas: crops with ploughing lines, or the parcels of an industrial area."""
     shape = canvas.taken.shape
@@ -176,8 +183,9 @@ def add_fields(
     v = y * np.float32(np.cos(angle)) - x * np.float32(np.sin(angle))
     plots, edge = _plots(u, v, rng)
     colours = np.stack([pick(rng, colours_of) for _ in range(64)])
-    share = smoothstep(lattice(rng, shape, 330 / canvas.gsd_m), *sorted(rng.uniform(-1.0, 0.3, 2)))
-    share = smoothstep(share, 0.3, 0.55)
+    reach = fractal(rng, shape, 330 / canvas.gsd_m, 8, 0.5)
+    border, soft = float(rng.uniform(-1.2, 0.3)), float(rng.uniform(0.02, 0.3))
+    share = smoothstep(reach, border - soft, border + soft)
     share *= np.float32(rng.uniform(0.75, 1.0)) * (0.85 + 0.15 * lattice(rng, shape, 8 / canvas.gsd_m))
     np.clip(share, 0, 1, out=share)
     pitch = float(rng.uniform(1.0, 3.5))
@@ -191,9 +199,7 @@ def add_fields(
     canvas.albedo += share[..., None] * (crop - canvas.albedo)
 
 
-def _plots(
-    u: FloatGrid, v: FloatGrid, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int64], BoolGrid]:
+def _plots(u: FloatGrid, v: FloatGrid, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], BoolGrid]:
     """Plot number 0..63 and whether the cell lies on a baulk between plots."""
     low, high = int(min(u.min(), v.min())) - 1, int(max(u.max(), v.max())) + 2
     size_u, size_v = float(rng.uniform(15, 120)), float(rng.uniform(40, 250))
@@ -226,7 +232,9 @@ def add_water(canvas: Canvas, rng: np.random.Generator) -> None:
         return
     patch, distance, _ = found
     distance = np.minimum(distance, half * 3 + 12)
-    distance = distance + fractal(rng, distance.shape, 40 / canvas.gsd_m, 5, 0.55) * np.float32(0.25 * half + 0.5)
+    distance = distance + fractal(rng, distance.shape, 40 / canvas.gsd_m, 5, 0.55) * np.float32(
+        0.25 * half + 0.5
+    )
     wet = smoothstep(distance, half + 0.8, half - 0.4)
     bank = smoothstep(distance, half * 2.4 + 8, half)
     canvas.paint(patch, bank * 0.55, pick(rng, ((0.33, 0.3, 0.25, 0.36), (0.10, 0.13, 0.06, 0.36))), 0.08)
@@ -306,15 +314,15 @@ def lay_snow(canvas: Canvas, rng: np.random.Generator) -> None:
     """Snow on what nobody works or walks on: patchy, thin on steep and dark worked ground."""
     shape = canvas.taken.shape
     depth = float(rng.uniform(0.25, 0.95))
-    drift = fractal(rng, shape, 120 / canvas.gsd_m, 7, 0.62)
-    fine = lattice(rng, shape, 3 / canvas.gsd_m)
-    cover = smoothstep(drift + 0.5 * fine, 1.6 - 3.2 * depth, 2.2 - 3.2 * depth)
+    drift = fractal(rng, shape, 120 / canvas.gsd_m, 9, float(rng.uniform(0.6, 0.85)))
+    middle, soft = 1.6 - 3.6 * depth, float(rng.uniform(0.3, 1.4))
+    cover = smoothstep(drift, middle - soft, middle + soft)
     worked = canvas.albedo[..., :3].mean(axis=2) < 0.085
     cover *= np.where(canvas.taken, np.float32(rng.uniform(0.15, 0.8)), np.float32(1))
     cover *= np.where(worked, np.float32(rng.uniform(0.05, 0.4)), np.float32(1))
     drop = np.abs(np.diff(canvas.height, axis=0, prepend=canvas.height[:1])) / np.float32(canvas.gsd_m)
     cover *= smoothstep(drop, 1.4, 0.5)
-    snow = np.float32([0.72, 0.74, 0.77, 0.68]) * np.float32(rng.uniform(0.75, 1.05))
+    snow = np.array([0.72, 0.74, 0.77, 0.68], np.float32) * np.float32(rng.uniform(0.75, 1.05))
     canvas.albedo += cover[..., None] * (snow - canvas.albedo)
 
 

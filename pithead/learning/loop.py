@@ -1,12 +1,13 @@
-"""The training loop: a time budget, checkpoints by the minute, and a resume that goes on with the next sample.
+"""The training loop: a time budget, checkpoints by the minute, a resume that goes on with the next sample.
 
-Why not ultralytics' own trainer: its schedule, checkpoints and resume know whole epochs only, and an hour on two
-CPU cores is less than one; it refuses bfloat16 on a CPU, which halves the time of a step; its augmentation moves
-tiles off the 32 px grid of the spans; and it looks for fonts and telemetry on the network. Model, loss and running
-average are ultralytics' own.
+Why not ultralytics' own trainer: its schedule, checkpoints and resume know whole epochs only, and an hour on
+two CPU cores is less than one; it refuses bfloat16 on a CPU, which halves the time of a step; its augmentation
+moves tiles off the 32 px grid of the spans; and it looks for fonts and telemetry on the network. Model, loss and
+running average are ultralytics' own.
 """
 
 import json
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,7 +71,9 @@ def train(run: Run, *, resume: bool, log: Callable[[dict[str, float]], None]) ->
     torch.manual_seed(recipe.seed)
     tiles = TrainingTiles(read_tiles(run.dataset, "train"), recipe, training=True)
     if not len(tiles):
-        raise DatasetError(f"expected tiles of the split 'train' in {run.dataset}, got none; cut scenes into it")
+        raise DatasetError(
+            f"expected tiles of the split 'train' in {run.dataset}, got none; cut scenes into it"
+        )
     _start(run, resume=resume)
     _loop(run, tiles, log)
     _validate(run, log)
@@ -95,11 +98,12 @@ def _start(run: Run, *, resume: bool) -> None:
 def _load(run: Run, state: Path, device: torch.device) -> None:
     try:
         saved = torch.load(state, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise WeightsError(f"expected the state of a run at {state}: {error}; start anew without it") from error
-    for key in ("recipe_sha256", "dataset_sha256"):
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"expected the state of a run at {state}: {error}; start anew without it"
+        ) from error
+    for key, what in (("resume_sha256", "recipe"), ("dataset_sha256", "dataset")):
         if saved["facts"][key] != run.facts[key]:
-            what = key.removesuffix("_sha256")
             raise RecipeError(f"{state.parent} was begun with another {what}; choose another --out")
     run.model.load_state_dict(saved["model"])
     run.average.ema.load_state_dict(saved["average"])
@@ -140,7 +144,7 @@ def _loop(run: Run, tiles: TrainingTiles, log: Callable[[dict[str, float]], None
         tiles, batch_size=recipe.batch, sampler=order, num_workers=recipe.workers, collate_fn=collate
     )
     clock = saved = validated = time.monotonic()
-    for batch in loader if len(order) else ():
+    for batch in loader if len(order) > 0 else ():
         progress = run.progress(steps_total)
         if progress >= 1:
             break
@@ -199,7 +203,12 @@ def _validate(run: Run, log: Callable[[dict[str, float]], None]) -> None:
 
 def _write_curves(run: Run) -> None:
     keys = sorted({key for row in run.history for key in row}, key=lambda k: (k.startswith("val/"), k))
-    lines = [",".join(keys)] + [",".join(f"{row[k]:.6g}" if k in row else "" for k in keys) for row in run.history]
+    lines = [",".join(keys)] + [
+        ",".join(f"{row[k]:.6g}" if k in row else "" for k in keys) for row in run.history
+    ]
+    (run.folder / "recipe.toml").write_text(run.recipe.to_toml(), encoding="utf-8")
     (run.folder / "curves.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     summary = {**run.facts, "steps": run.step, "seconds": round(run.seconds, 1), "best_map50": run.best}
-    (run.folder / "run.json").write_text(json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (run.folder / "run.json").write_text(
+        json.dumps(summary, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )

@@ -14,7 +14,10 @@ from ultralytics.utils.metrics import ap_per_class, batch_probiou
 from pithead.errors import RecipeError, WeightsError
 from pithead.recipe import Recipe
 
-ONE_TO_MANY_FIRST, ONE_TO_MANY_LAST = 0.8, 0.1  # weights of YOLO26's auxiliary head over a run (ultralytics E2ELoss)
+ONE_TO_MANY_FIRST, ONE_TO_MANY_LAST = (
+    0.8,
+    0.1,
+)  # weights of YOLO26's auxiliary head over a run (ultralytics E2ELoss)
 
 
 def build_model(recipe: Recipe, names: tuple[str, ...]) -> Any:  # noqa: ANN401 (ultralytics publishes no types)
@@ -25,9 +28,10 @@ def build_model(recipe: Recipe, names: tuple[str, ...]) -> Any:  # noqa: ANN401 
         WeightsError: The checkpoint is missing or no checkpoint.
     """
     try:
-        model = OBBModel(f"{recipe.model}.yaml", nc=len(names), verbose=False)
+        model: Any = OBBModel(f"{recipe.model}.yaml", nc=len(names), verbose=False)
     except (OSError, ValueError, KeyError) as error:
         raise RecipeError(f"expected an architecture of ultralytics such as yolo26n-obb: {error}") from error
+    model.end2end = True  # else ultralytics evaluates the auxiliary head, which leaves duplicates
     model.names = dict(enumerate(names))
     # The loss reads its gains from here; `epochs` only for a decay that the loop sets itself.
     model.args = get_cfg(overrides={"task": "obb", "model": f"{recipe.model}.yaml", "imgsz": recipe.tile_px})
@@ -81,7 +85,7 @@ class MaskedBCE(torch.nn.Module):
 
 
 def _kept_cells(ignored: torch.Tensor, shape: torch.Size, strides: list[int]) -> torch.Tensor | None:
-    """Return for each tile and cell (B, cells) whether its centre is in no ignored box; None without such boxes."""
+    """Return for each tile and cell (B, cells) whether its centre is in no ignored box; None without any."""
     if not len(ignored):
         return None
     points = torch.cat([_centres(shape, stride, ignored.device) for stride in strides])
@@ -158,17 +162,19 @@ def validate(model: Any, batches: Any, tile_px: int) -> dict[str, float]:  # noq
         found = model(images)[0].float().cpu()  # (B, K, 7): cx, cy, w, h, score, class, angle
         for i, rows in enumerate(found):
             mine = batch["batch_idx"] == i
-            truth = batch["bboxes"][mine] * torch.tensor([tile_px, tile_px, tile_px, tile_px, 1.0])
+            boxes = batch["bboxes"][mine] * torch.tensor([tile_px, tile_px, tile_px, tile_px, 1.0])
             kinds = batch["cls"][mine, 0]
             rows = rows[rows[:, 4] > 0.01]  # noqa: PLW2901 (a shorter view of the same rows)
-            matched.append(_match(rows, truth, kinds))
+            matched.append(_match(rows, boxes, kinds))
             scores.append(rows[:, 4].numpy())
             classes.append(rows[:, 5].numpy())
             truths.append(kinds.numpy())
-    arrays = [np.concatenate(x) if x else np.zeros(0) for x in (matched, scores, classes, truths)]
-    if not len(arrays[3]):
+    tp, conf, kind, truth = (
+        np.concatenate(x) if x else np.zeros(0) for x in (matched, scores, classes, truths)
+    )
+    if not len(truth):
         return {}
-    result = ap_per_class(arrays[0][:, None], *arrays[1:], names=model.names)
+    result = ap_per_class(tp[:, None], conf, kind, truth, names=model.names)
     ap50 = {str(model.names[int(c)]): float(ap[0]) for c, ap in zip(result[6], result[5], strict=True)}
     return {**ap50, "map50": float(np.mean(list(ap50.values())))}
 

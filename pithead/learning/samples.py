@@ -65,7 +65,7 @@ def read_rows(path: Path, tile_px: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One tile as the network sees it: pixels (3, H, W), classes (N,), boxes (N, 5) and ignored (M, 5) in px."""
+    """One tile as the network sees it: pixels (3, H, W), classes (N,), boxes (N, 5), ignored (M, 5) in px."""
 
     pixels: npt.NDArray[np.uint8]
     classes: npt.NDArray[np.int64]
@@ -104,11 +104,16 @@ class TrainingTiles(Dataset[Sample]):
             rng = np.random.default_rng([self.recipe.seed, 1, k])
             pixels, corners = augment(pixels, corners, self.recipe, rng)
         boxes = corners_to_boxes(corners).astype(np.float32)
-        return Sample(np.ascontiguousarray(pixels.transpose(2, 0, 1)), classes, boxes[: len(classes)], boxes[len(classes) :])
+        return Sample(
+            np.ascontiguousarray(pixels.transpose(2, 0, 1)),
+            classes,
+            boxes[: len(classes)],
+            boxes[len(classes) :],
+        )
 
 
 def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
-    """Join samples into the batch that ultralytics' loss reads; `ignored` (M, 6) is tile index and box in px."""
+    """Join samples into the batch that ultralytics' loss reads; `ignored` (M, 6) is tile and box in px."""
     size = samples[0].pixels.shape[-1]
     scale = np.array([size, size, size, size, 1], np.float32)
     boxes = np.concatenate([sample.boxes for sample in samples])

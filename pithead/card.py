@@ -1,0 +1,145 @@
+"""The facts that travel inside an ONNX file: weights never go anywhere without them."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from pithead.errors import CardError
+
+SCHEMA = 1
+METADATA_KEY = "pithead_card"
+GEOMETRIES = ("box", "line")
+REMEDY = "export the weights again with training/export.py"
+
+
+@dataclass(frozen=True, slots=True)
+class CardClass:
+    """One class of a detector, in the order of its ids.
+
+    `geometry` is ``box`` (one row is one object) or ``line`` (rows are spans of a line),
+    `colour` is ``#rrggbb``; rows with a score under `threshold` are not detections.
+    """
+
+    name: str
+    geometry: str
+    colour: str
+    threshold: float
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _require(isinstance(self.name, str) and bool(self.name), "a class has a name", self.name)
+        _require(self.geometry in GEOMETRIES, f"geometry of {self.name} is box or line", self.geometry)
+        _require(_is_colour(self.colour), f"colour of {self.name} is #rrggbb", self.colour)
+        _require(
+            _is_number(self.threshold) and 0 <= self.threshold <= 1, "a threshold is 0 to 1", self.threshold
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a user of weights must know, and what `pithead.scan` needs to use them rightly.
+
+    Attributes:
+        name: Name of the weights.
+        classes: The classes in the order of their ids.
+        tile_px: Side of the square tiles that go in, a multiple of `cell_px`.
+        gsd_m: Ground resolution of the tiles in metres per pixel.
+        licence: Licence of the weights (SPDX).
+        span_width_m: Width of the spans that line classes are taught as.
+        cell_px: Grid that the spans are locked to; the origin of every tile must lie on it.
+        stretch: How scenes of more than 8 bits become 8 bits.
+        top_k: Rows per tile that come out.
+        calibration: Score to probability by class, as `pithead.calibration` writes it, or None.
+        training: Hashes of dataset and recipe, versions, how long, on what.
+        metrics: Measured numbers, good or bad, by the name of what was measured.
+        schema: Version of this layout.
+    """
+
+    name: str
+    classes: tuple[CardClass, ...]
+    tile_px: int
+    gsd_m: float
+    licence: str
+    span_width_m: float = 12.0
+    cell_px: int = 32
+    stretch: str = "percentile 2-98 per scene"
+    top_k: int = 300
+    calibration: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _require(self.schema == SCHEMA, f"this pithead reads cards of schema {SCHEMA}", self.schema)
+        for key in ("name", "licence", "stretch"):
+            _require(
+                isinstance(getattr(self, key), str) and bool(getattr(self, key)), f"{key} is text", "none"
+            )
+        _require(len(self.classes) > 0, "a card has at least one class", 0)
+        names = [known.name for known in self.classes]
+        _require(len(set(names)) == len(names), "class names differ", names)
+        for key in ("tile_px", "cell_px", "top_k"):
+            _require(_is_count(getattr(self, key)), f"{key} is a whole number over 0", getattr(self, key))
+        _require(self.tile_px % self.cell_px == 0, f"tile_px is a multiple of {self.cell_px}", self.tile_px)
+        for key in ("gsd_m", "span_width_m"):
+            value = getattr(self, key)
+            _require(_is_number(value) and value > 0, f"{key} is a number over 0", value)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The threshold of every class, in the order of the ids."""
+        return tuple(known.threshold for known in self.classes)
+
+    @property
+    def line_classes(self) -> frozenset[int]:
+        """The ids of the classes whose rows are spans of lines."""
+        return frozenset(i for i, known in enumerate(self.classes) if known.geometry == "line")
+
+    def to_json(self) -> str:
+        """Return the card as JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Card":
+        """Read a card.
+
+        Raises:
+            CardError: It is no JSON, a key is missing or unknown, or a value is impossible.
+        """
+        try:
+            table = json.loads(text)
+        except ValueError as error:
+            raise CardError(f"expected a card as JSON: {error}; {REMEDY}") from error
+        known = {f.name for f in fields(cls)}
+        _require(isinstance(table, dict), "a card is a JSON object", type(table).__name__)
+        _require(table.keys() == known, f"a card has the keys {sorted(known)}", sorted(table))
+        _require(isinstance(table["classes"], list), "classes is a list", type(table["classes"]).__name__)
+        try:
+            classes = tuple(CardClass(**entry) for entry in table["classes"])
+        except TypeError as error:
+            raise CardError(
+                f"expected classes of name, geometry, colour, threshold: {error}; {REMEDY}"
+            ) from error
+        return cls(**{**table, "classes": classes})
+
+
+def _require(holds: bool, expected: str, came: object) -> None:  # noqa: FBT001 (reads as a sentence)
+    if not holds:
+        raise CardError(f"expected in a card: {expected}; got {came!r}; {REMEDY}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_colour(value: object) -> bool:
+    if not isinstance(value, str) or len(value) != 7 or value[0] != "#":
+        return False
+    return all(digit in "0123456789abcdefABCDEF" for digit in value[1:])
