@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from pithead.card import Card
-from pithead.detector import Detector
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pithead import __version__
+from pithead.card import Card
+from pithead.detector import Detector
 from pithead.errors import OptionError, SceneError, WeightsError
 from pithead.imagery import Scene, open_scene
 from pithead.picture import write_picture
 from pithead.program import run
-from pithead.scan import Detections, scan
+from pithead.scan import Detections, check_options, scan
 from pithead.vectors import Layers, Origin, layers, write_geojson, write_geopackage, write_geoparquet
 
 app = App(name="scan.py")
@@ -80,6 +80,7 @@ def scan_scenes(
     paths = _images(scenes)
     weights = weights or _starter()
     detector = Detector.open(weights, threads=threads)
+    check_options(detector.card, overlap)
     for path in paths:  # a bad scene is told of before any work is done
         open_scene(path, gsd_m=gsd).close()
     options = Options(gsd, overlap, threads)
@@ -155,7 +156,10 @@ def _scan_one(
 @contextmanager
 def _bar(name: str, *, quiet: bool) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+    console = Console(stderr=True)
+    # In a log file a bar is noise, and an error would not be the only line.
+    off = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=off, transient=True) as bar:
         bar.add_task(name, total=None)
         yield bar
 

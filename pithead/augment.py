@@ -4,6 +4,8 @@ Spans of a perimeter are locked to a grid of 32 px (see `pithead.labels`), so no
 or turn a tile by less than 90 degrees. Mirrors and quarter turns map the grid of a square tile onto itself.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +62,7 @@ def _light(tile: Tile, recipe: Recipe, rng: np.random.Generator) -> Tile:
     return np.asarray(cv2.addWeighted(out, amount, _grey(out), 1 - amount, 0), np.uint8)
 
 
-def _grey(tile: Tile) -> Tile:
+def _grey(tile: npt.NDArray[Any]) -> Tile:
     return np.asarray(cv2.cvtColor(cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 

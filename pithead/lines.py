@@ -26,6 +26,9 @@ MIN_LINE_M = 60.0
 SEEN = 0.8
 """Share of the least length that must have been seen as spans, not bridged."""
 
+SEEN_OF_LINE = 0.4
+"""Share of a line's own length that must have been seen: spans that are few and far between are no fence."""
+
 SPAN_WIDTH_M = 12.0
 """How wide spans are drawn, whatever stands there."""
 
@@ -87,7 +90,8 @@ def link(
         boxes: cx, cy, w, h, angle of each span.
         scores: (N,)
         max_gap_px: The longest gap between two spans that is bridged.
-        min_length_px: Shorter lines, and lines of which less than 80 % of this was seen, are dropped.
+        min_length_px: Shorter lines, and lines of which less than 80 % of this or 40 % of themselves was
+            seen, are dropped.
         width_px: The width of spans: the long side of a stub shorter than that lies across the line.
     """
     boxes = _along(np.asarray(boxes, np.float64).reshape(-1, 5), width_px)
@@ -98,11 +102,12 @@ def link(
     lines = []
     for chain, closed in _chains(len(kept), _links(spans, max_gap_px)):
         members = np.array([end // 2 for end in chain[::2]])
-        if spans.lengths[members].sum() < SEEN * min_length_px:
+        seen = float(spans.lengths[members].sum())
+        if seen < SEEN * min_length_px:
             continue
         ring = closed or _nearly_closed(spans, chain, max_gap_px)
         points = _course(spans, chain, closed=ring, reach=max_gap_px)
-        if _length(points, closed=ring) >= min_length_px:
+        if min_length_px <= _length(points, closed=ring) <= seen / SEEN_OF_LINE:
             lines.append(Line(points, ring, float(scores[kept[members]].mean()), kept[members]))
     return tuple(sorted(lines, key=lambda line: (-line.score, *line.points[0].tolist())))
 

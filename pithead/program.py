@@ -2,7 +2,7 @@
 
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from pithead.errors import PitheadError
 
@@ -10,10 +10,11 @@ STOPPED = 130  # what a shell reports of a program ended by Ctrl-C
 
 
 def run(app: App) -> None:
-    """Run a program: a PitheadError is one line on stderr and exit 2, Ctrl-C one line and exit 130."""
+    """Run a program: bad input or a bad option is one line on stderr and exit 2, Ctrl-C one line and 130."""
+    app.suppress_keyboard_interrupt = False  # cyclopts would end without a word
     try:
-        app()
-    except PitheadError as error:
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
+    except (PitheadError, CycloptsError) as error:
         _end(f"error: {' '.join(str(error).split())}", 2)
     except KeyboardInterrupt:
         _end("stopped", STOPPED)

@@ -5,7 +5,7 @@ merged at the seams, and spans of perimeters are linked into lines.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -89,12 +89,7 @@ def scan(
         SceneError: The scene cannot be read any further.
     """
     card = detector.card
-    if overlap_px > card.tile_px // 2:
-        raise OptionError(
-            f"expected an overlap of at most half a tile ({card.tile_px // 2} px), got {overlap_px}"
-        )
-    if batch < 1:
-        raise OptionError(f"expected a batch of at least 1 tile, got {batch}")
+    check_options(card, overlap_px, batch)
     grid = Grid.of(scene, card.gsd_m, card.tile_px, overlap_px)
     windows: list[Window] = []
     rows: list[npt.NDArray[np.float32]] = []
@@ -108,17 +103,32 @@ def scan(
             pending.clear()
         if progress is not None:
             progress(done, len(grid))
-    lines = frozenset(i for i, known in enumerate(card.classes) if known.geometry == "line")
-    merged = merge(windows, rows, lines)
+    merged = merge(windows, rows, card.line_classes)
     return Detections(
         corners_scene=grid.to_scene(boxes_to_corners(merged.boxes)),
         scores=merged.scores,
         classes=merged.classes,
-        lines=_lines(merged, sorted(lines), grid, card),
+        lines=_lines(merged, grid, card),
         grid=grid,
         tiles_run=len(windows),
         tiles_skipped=len(grid) - len(windows),
     )
+
+
+def check_options(card: Card, overlap_px: int, batch: int = 1) -> None:
+    """Refuse, before any work, an overlap or a batch that cannot be.
+
+    Raises:
+        OptionError: The overlap is no multiple of the cell from 0 to half a tile, or the batch is empty.
+    """
+    if overlap_px % card.cell_px or not 0 <= overlap_px <= card.tile_px // 2:
+        most = card.tile_px // 2
+        raise OptionError(
+            f"expected an overlap of a multiple of {card.cell_px} px from 0 to half a tile ({most} px), "
+            f"got {overlap_px}"
+        )
+    if batch < 1:
+        raise OptionError(f"expected a batch of at least 1 tile, got {batch}")
 
 
 def _read_ahead(scene: Scene, grid: Grid, ahead: int) -> Iterator[tuple[Window, Pixels]]:
@@ -138,9 +148,9 @@ def _read_ahead(scene: Scene, grid: Grid, ahead: int) -> Iterator[tuple[Window, 
             reader.shutdown(cancel_futures=True)
 
 
-def _lines(merged: Merged, classes: Sequence[int], grid: Grid, card: Card) -> tuple[SceneLine, ...]:
+def _lines(merged: Merged, grid: Grid, card: Card) -> tuple[SceneLine, ...]:
     found = []
-    for class_id in classes:
+    for class_id in sorted(card.line_classes):
         mine = merged.classes == class_id
         linked: tuple[Line, ...] = link(
             merged.boxes[mine],

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,7 +42,7 @@ def built(name: str, seed: int, gsd_m: float = 0.6, side_m: float = 420) -> Canv
     st.lists(st.tuples(st.floats(-50, 50), st.floats(-50, 50)), min_size=4, max_size=30),
 )
 @settings(max_examples=60, deadline=None)
-def test_tight_rectangle_has_the_area_shapely_finds(points):
+def test_tight_rectangle_has_the_area_shapely_finds(points: list[tuple[float, float]]) -> None:
     hull = MultiPoint(points).convex_hull
     if hull.area < 1:
         return
@@ -50,7 +52,7 @@ def test_tight_rectangle_has_the_area_shapely_finds(points):
     assert Polygon(found).buffer(1e-6).covers(hull)
 
 
-def test_cone_rises_at_the_given_slope_to_radius_times_slope():
+def test_cone_rises_at_the_given_slope_to_radius_times_slope() -> None:
     u, v = np.meshgrid(np.arange(-20, 20.5, 0.5, np.float32), np.arange(-20, 20.5, 0.5, np.float32))
     cone = heaps.Heap(np.zeros((1, 2)), 10.0, np.inf)
     top = heaps.heap_surface(u, v, cone, 0.7)
@@ -59,7 +61,7 @@ def test_cone_rises_at_the_given_slope_to_radius_times_slope():
     assert heaps.heap_surface(u, v, heaps.Heap(np.zeros((1, 2)), 10.0, 4.0), 0.7).max() == 4
 
 
-def test_slopes_of_heaps_are_near_35_degrees():
+def test_slopes_of_heaps_are_near_35_degrees() -> None:
     angles = []
     for seed in range(4):
         canvas = Canvas.flat(200, 200, 0.5, seed)
@@ -74,7 +76,7 @@ def test_slopes_of_heaps_are_near_35_degrees():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_heap_label_is_the_tightest_rectangle_of_what_stands_there(seed):
+def test_heap_label_is_the_tightest_rectangle_of_what_stands_there(seed: int) -> None:
     canvas = built("coal_heap", seed)
     if canvas is None:
         return
@@ -95,7 +97,7 @@ def test_heap_label_is_the_tightest_rectangle_of_what_stands_there(seed):
         assert short_m >= heaps.SMALLEST_M
 
 
-def test_rectangle_of_a_mask_is_exact_to_a_cell():
+def test_rectangle_of_a_mask_is_exact_to_a_cell() -> None:
     canvas = Canvas.flat(100, 100, 0.25)
     patch = canvas.patch(50, 50, 0.6, 25, 25)
     assert patch is not None
@@ -105,7 +107,7 @@ def test_rectangle_of_a_mask_is_exact_to_a_cell():
     assert short_m == pytest.approx(14, abs=0.5)
 
 
-def test_heaps_that_touch_are_one_and_heaps_with_a_lane_are_two():
+def test_heaps_that_touch_are_one_and_heaps_with_a_lane_are_two() -> None:
     canvas = Canvas.flat(120, 60, 0.5)
     patch = canvas.patch(60, 30, 0.0, 60, 30)
     assert patch is not None
@@ -115,7 +117,7 @@ def test_heaps_that_touch_are_one_and_heaps_with_a_lane_are_two():
         assert len(heaps.footprints(top, 0.5)) == count
 
 
-def test_rake_of_ten_wagons_is_as_long_as_ten_wagons_and_nine_gaps():
+def test_rake_of_ten_wagons_is_as_long_as_ten_wagons_and_nine_gaps() -> None:
     yard = rail.Yard(100, 50, 0.0, np.inf, 180, np.array([-2.5, 2.5]))
     rake = rail.Rake(2.5, -70.0, 10, (14.0, 3.0), "covered")
     assert rake.stop_m == pytest.approx(-70 + 10 * 14 + 9 * rail.WAGON_GAP_M)
@@ -132,7 +134,7 @@ def test_rake_of_ten_wagons_is_as_long_as_ten_wagons_and_nine_gaps():
 
 @given(st.floats(900, 4000), st.floats(-80, 80), st.floats(-12, 12))
 @settings(max_examples=40, deadline=None)
-def test_way_on_an_arc_there_and_back(radius, along, across):
+def test_way_on_an_arc_there_and_back(radius: float, along: float, across: float) -> None:
     yard = rail.Yard(200, 200, 0.4, radius, 300, np.array([0.0]))
     x, y = yard.on_canvas([along], across)[0]
     canvas = Canvas.flat(400, 400, 2.0)
@@ -145,7 +147,7 @@ def test_way_on_an_arc_there_and_back(radius, along, across):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_rail_labels_hold_their_wagons_and_lie_apart(seed):
+def test_rail_labels_hold_their_wagons_and_lie_apart(seed: int) -> None:
     canvas = built("rail_loading", seed, side_m=640)
     if canvas is None:
         return
@@ -158,7 +160,7 @@ def test_rail_labels_hold_their_wagons_and_lie_apart(seed):
             assert 2 <= float(truth.attributes["wagons"]) <= 75
 
 
-def test_offset_of_a_square_clockwise_on_the_screen_lies_inside():
+def test_offset_of_a_square_clockwise_on_the_screen_lies_inside() -> None:
     square = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
     assert offset_line(square, 2, closed=True).tolist() == [[2, 2], [8, 2], [8, 8], [2, 8]]
     assert offset_line(square, -1, closed=True)[0].tolist() == [-1, -1]
@@ -166,7 +168,7 @@ def test_offset_of_a_square_clockwise_on_the_screen_lies_inside():
     assert perimeters.line_length_m(square, closed=False) == 30
 
 
-def test_wall_stands_on_its_line_and_is_open_at_the_gate():
+def test_wall_stands_on_its_line_and_is_open_at_the_gate() -> None:
     canvas = Canvas.flat(100, 40, 0.25)
     stroke(canvas, np.array([[10.0, 20], [90, 20]]), 1.0, (0.4, 0.4, 0.4, 0.4), top_m=4, gaps_m=((30, 36),))
     rows, cols = np.nonzero(canvas.height > 3)
@@ -176,13 +178,13 @@ def test_wall_stands_on_its_line_and_is_open_at_the_gate():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_perimeter_length_is_that_of_its_vertices_and_its_strip_is_bare(seed):
+def test_perimeter_length_is_that_of_its_vertices_and_its_strip_is_bare(seed: int) -> None:
     canvas = built("guard_perimeter", seed)
     if canvas is None:
         return
     (truth,) = canvas.truths
     ring = np.concatenate([truth.points_m, truth.points_m[:1]]) if truth.closed else truth.points_m
-    by_hand = sum(np.hypot(*(b - a)) for a, b in zip(ring[:-1], ring[1:], strict=True))
+    by_hand = sum(np.hypot(*(b - a)) for a, b in itertools.pairwise(ring))
     assert truth.attributes["length_m"] == pytest.approx(by_hand, abs=0.06)
     assert by_hand >= 60
     middles = ((ring[:-1] + ring[1:]) / 2 / canvas.gsd_m).astype(int)
@@ -191,7 +193,7 @@ def test_perimeter_length_is_that_of_its_vertices_and_its_strip_is_bare(seed):
 
 @pytest.mark.parametrize("kind", sorted(heads.VARIANTS))
 @pytest.mark.parametrize("seed", range(3))
-def test_head_label_covers_all_that_is_tall(kind, seed):
+def test_head_label_covers_all_that_is_tall(kind: str, seed: int) -> None:
     canvas = Canvas.flat(360, 360, 0.6, seed)
     assert heads.add_mine_head(canvas, 180, 180, 0.3 * seed, np.random.default_rng(seed), kind)
     truth = next(truth for truth in canvas.truths if truth.class_name == "mine_head")
@@ -204,7 +206,7 @@ def test_head_label_covers_all_that_is_tall(kind, seed):
 
 
 @pytest.mark.parametrize("name", sorted(ADDERS))
-def test_nothing_is_built_or_labelled_without_room(name):
+def test_nothing_is_built_or_labelled_without_room(name: str) -> None:
     canvas = Canvas.flat(420, 420, 0.6)
     canvas.taken[:] = True
     before = canvas.albedo.copy()
@@ -216,7 +218,7 @@ def test_nothing_is_built_or_labelled_without_room(name):
 
 
 @pytest.mark.parametrize("name", sorted(ADDERS))
-def test_nothing_leaves_the_canvas(name):
+def test_nothing_leaves_the_canvas(name: str) -> None:
     assert all(
         box(0, 0, 640, 640).covers(Polygon(truth.points_m))
         for seed in range(5)
@@ -226,7 +228,7 @@ def test_nothing_leaves_the_canvas(name):
 
 
 @pytest.mark.parametrize("name", sorted(ADDERS))
-def test_same_seed_same_object(name):
+def test_same_seed_same_object(name: str) -> None:
     first, second = built(name, 3, gsd_m=1.0), built(name, 3, gsd_m=1.0)
     assert (first is None) == (second is None)
     if first is not None and second is not None:
@@ -234,7 +236,7 @@ def test_same_seed_same_object(name):
         assert np.array_equal(first.height, second.height)
 
 
-def test_block_and_beam_have_their_heights():
+def test_block_and_beam_have_their_heights() -> None:
     canvas = Canvas.flat(60, 60, 0.25)
     block(canvas, rectangle(20, 20, 0.0, 20, 10), 5.0, (0.5, 0.5, 0.5, 0.5), ridge_m=2.0)
     assert canvas.height.max() == pytest.approx(7, abs=0.1)

@@ -104,6 +104,12 @@ def test_noise_alone_is_no_line() -> None:
     assert linked(spans(np.array([[0.0, 0.0], [64.0, 0.0]]), closed=False)) == ()
 
 
+def test_spans_far_between_are_no_line() -> None:
+    boxes = spans(np.array([[0.0, 0.0], [1280.0, 0.0]]), closed=False)
+    assert linked(boxes[::4]) == ()  # 96 px gaps would each be bridged
+    assert len(linked(boxes[::2])) == 1
+
+
 def test_a_bent_line_stays_one() -> None:
     t = np.linspace(0, np.pi, 40)
     points = np.stack([600 + 500 * np.cos(t), 100 + 500 * np.sin(t)], axis=1)[::4]

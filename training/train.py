@@ -57,16 +57,13 @@ def _train(plan: Recipe, folder: Path, classes: Path, *, resume: bool) -> None:
     from pithead.learning.quiet import quiet_ultralytics  # noqa: PLC0415 (--help needs no torch)
 
     quiet_ultralytics(folder / "settings")
-    import torch  # noqa: PLC0415
-    import ultralytics  # noqa: PLC0415
-
-    from pithead.learning.loop import Run, train  # noqa: PLC0415
+    from pithead.learning.loop import Run, train, versions  # noqa: PLC0415
 
     facts = {
         "recipe_sha256": plan.sha256(),
         "resume_sha256": plan.sha256(leave_out=MAY_CHANGE),
         "dataset_sha256": dataset_sha256(read_manifest(Path(plan.dataset))),
-        "versions": {"torch": str(torch.__version__), "ultralytics": ultralytics.__version__},
+        "versions": versions(),
     }
     names = tuple(info.name for info in load_classes(classes).classes)
     run = Run(plan, Path(plan.dataset), folder, names, facts)

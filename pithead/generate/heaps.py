@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,6 @@ from pithead.generate.parts import (
     smooth_noise,
     vary,
 )
-import itertools
 
 SMALLEST_M = 8.0
 JOIN_M = 1.8  # heaps nearer than this cannot be told apart at 1.2 m and are one
@@ -74,7 +74,7 @@ def heap_surface(u: FloatGrid, v: FloatGrid, heap: Heap, slope: float) -> FloatG
             distance, np.hypot(u - first[0] - share * way[0], v - first[1] - share * way[1])
         )
     rise = np.float32(slope) * (np.float32(heap.radius_m) - distance)
-    return np.minimum(rise, np.float32(heap.level_m)).astype(np.float32)
+    return np.asarray(np.minimum(rise, heap.level_m), np.float32)
 
 
 def draw_heap(rng: np.random.Generator, scale: float, slope: float) -> Heap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TypeAlias
 
 import numpy as np
@@ -10,7 +11,6 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from pithead.generate.canvas import BoolGrid, Canvas, FloatGrid, Patch
-import itertools
 
 Points: TypeAlias = npt.NDArray[np.float64]
 Colour: TypeAlias = tuple[float, float, float, float]

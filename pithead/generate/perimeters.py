@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,6 @@ from pithead.generate.parts import (
     stroke,
     vary,
 )
-import itertools
 
 MARGIN_M = 16.0  # kept free outside the line
 

@@ -1,13 +1,12 @@
 """The training loop: a time budget, checkpoints by the minute, a resume that goes on with the next sample.
 
-Why not ultralytics' own trainer: its schedule, checkpoints and resume know whole epochs only, and an hour on
-two CPU cores is less than one; it refuses bfloat16 on a CPU, which halves the time of a step; its augmentation
-moves tiles off the 32 px grid of the spans; and it looks for fonts and telemetry on the network. Model, loss and
-running average are ultralytics' own.
+Why not ultralytics' own trainer: its schedule, checkpoints and resume know whole epochs only, and an hour
+on two CPU cores is less than one; it refuses bfloat16 on a CPU, which halves the time of a step; its
+augmentation moves tiles off the 32 px grid of the spans; and it looks for fonts and telemetry on the network.
+Model, loss and running average are ultralytics' own.
 """
 
 import json
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import ultralytics
 from torch.utils.data import DataLoader
 from ultralytics.utils.torch_utils import ModelEMA
 
@@ -58,6 +58,11 @@ class Run:
         return min(1.0, max(by_time, self.step / steps_total))
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of what decides a result."""
+    return {"torch": str(torch.__version__), "ultralytics": str(ultralytics.__version__)}
+
+
 def train(run: Run, *, resume: bool, log: Callable[[dict[str, float]], None]) -> Path:
     """Train to the end of the budget and return the checkpoint to export, ``weights/best.pt``.
 
@@ -66,6 +71,9 @@ def train(run: Run, *, resume: bool, log: Callable[[dict[str, float]], None]) ->
         RecipeError: The folder holds a run of another recipe or dataset, or a run and resume is False.
     """
     recipe = run.recipe
+    # Before any thread is born, since threads inherit it. The first steps of a transfer are full of denormal
+    # numbers, and on a CPU made them 10 times slower than the later ones.
+    torch.set_flush_denormal(True)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
@@ -86,7 +94,7 @@ def _start(run: Run, *, resume: bool) -> None:
     run.model = build_model(run.recipe, run.names).to(device).to(memory_format=torch.channels_last)
     run.model.train()
     run.optimizer = build_optimizer(run.model, run.recipe)
-    run.average = ModelEMA(run.model, decay=0.999, tau=300)  # a run is thousands of steps here, not millions
+    run.average = ModelEMA(run.model, decay=0.999, tau=300)  # type: ignore[no-untyped-call]  # a run is thousands of steps here, not millions
     (run.folder / "weights").mkdir(parents=True, exist_ok=True)
     state = run.folder / "state.pt"
     if not resume and state.exists():
@@ -98,7 +106,7 @@ def _start(run: Run, *, resume: bool) -> None:
 def _load(run: Run, state: Path, device: torch.device) -> None:
     try:
         saved = torch.load(state, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # of a torn file torch makes whatever its reader stumbles on
         raise WeightsError(
             f"expected the state of a run at {state}: {error}; start anew without it"
         ) from error
@@ -174,7 +182,7 @@ def _step(run: Run, batch: dict[str, Any], progress: float) -> tuple[float, dict
     set_progress(run.model, progress)
     loss, parts = loss_of(run.model, batch, run.recipe)
     if bool(torch.isfinite(loss)):
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), max_norm=10.0)
         run.optimizer.step()
         run.average.update(run.model)

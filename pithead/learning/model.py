@@ -1,10 +1,12 @@
 """The network, its loss in float32, its optimizer and its validation."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import OBBModel, load_checkpoint
@@ -14,13 +16,14 @@ from ultralytics.utils.metrics import ap_per_class, batch_probiou
 from pithead.errors import RecipeError, WeightsError
 from pithead.recipe import Recipe
 
+Network = Any  # ultralytics publishes no types
 ONE_TO_MANY_FIRST, ONE_TO_MANY_LAST = (
     0.8,
     0.1,
 )  # weights of YOLO26's auxiliary head over a run (ultralytics E2ELoss)
 
 
-def build_model(recipe: Recipe, names: tuple[str, ...]) -> Any:  # noqa: ANN401 (ultralytics publishes no types)
+def build_model(recipe: Recipe, names: tuple[str, ...]) -> Network:
     """Return the network of the recipe with one output per class name, started from the recipe's weights.
 
     Raises:
@@ -28,7 +31,7 @@ def build_model(recipe: Recipe, names: tuple[str, ...]) -> Any:  # noqa: ANN401 
         WeightsError: The checkpoint is missing or no checkpoint.
     """
     try:
-        model: Any = OBBModel(f"{recipe.model}.yaml", nc=len(names), verbose=False)
+        model: Any = OBBModel(f"{recipe.model}.yaml", nc=len(names), verbose=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError) as error:
         raise RecipeError(f"expected an architecture of ultralytics such as yolo26n-obb: {error}") from error
     model.end2end = True  # else ultralytics evaluates the auxiliary head, which leaves duplicates
@@ -40,15 +43,15 @@ def build_model(recipe: Recipe, names: tuple[str, ...]) -> Any:  # noqa: ANN401 
     return model
 
 
-def _weights(weights: str) -> Any:  # noqa: ANN401
+def _weights(weights: str) -> Network:
     # ultralytics looks a bare name up in its own releases; offline it must be a file.
     try:
-        return load_checkpoint(weights)[0]
+        return load_checkpoint(weights)[0]  # type: ignore[no-untyped-call]
     except Exception as error:  # unpickling runs the file's own classes: anything can come out
         raise WeightsError(f"expected a checkpoint of ultralytics at {weights}: {error}") from error
 
 
-def loss_of(model: Any, batch: dict[str, Any], recipe: Recipe) -> tuple[torch.Tensor, dict[str, float]]:  # noqa: ANN401
+def loss_of(model: Network, batch: dict[str, Any], recipe: Recipe) -> tuple[torch.Tensor, dict[str, float]]:
     """Return the mean loss of a batch and its parts; the forward pass in bfloat16 if the recipe says so.
 
     The loss itself is float32: angles and box corners would lose up to 2 px in bfloat16.
@@ -66,7 +69,7 @@ def loss_of(model: Any, batch: dict[str, Any], recipe: Recipe) -> tuple[torch.Te
     return loss.sum() / len(batch["img"]), {name: float(value) for name, value in parts.items()}
 
 
-def _float32(value: Any) -> Any:  # noqa: ANN401
+def _float32(value: torch.Tensor | list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         return value.float()
     # Feature maps: the loss reads shape, dtype and device only. No need to copy them.
@@ -102,7 +105,7 @@ def _centres(shape: torch.Size, stride: int, device: torch.device) -> torch.Tens
     return torch.stack(torch.meshgrid(x * stride, y * stride, indexing="xy"), dim=-1).reshape(-1, 2)
 
 
-def criterion_of(model: Any) -> Any:  # noqa: ANN401
+def criterion_of(model: Network) -> Network:
     """Return the loss of a model, made at the first call."""
     if getattr(model, "criterion", None) is None:
         model.criterion = model.init_criterion()
@@ -110,14 +113,14 @@ def criterion_of(model: Any) -> Any:  # noqa: ANN401
     return model.criterion
 
 
-def set_progress(model: Any, progress: float) -> None:  # noqa: ANN401
+def set_progress(model: Network, progress: float) -> None:
     """Move the loss from the one-to-many head (teaches the backbone) to the one-to-one head (is shipped)."""
     criterion = criterion_of(model)
     criterion.o2m = ONE_TO_MANY_FIRST + (ONE_TO_MANY_LAST - ONE_TO_MANY_FIRST) * progress
     criterion.o2o = 1 - criterion.o2m
 
 
-def build_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:  # noqa: ANN401
+def build_optimizer(model: Network, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the optimizer; weight decay for matrices and filters only, and head classes learn faster."""
     fast = {id(p) for head in (model.model[-1].cv3, model.model[-1].one2one_cv3) for p in head.parameters()}
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
@@ -148,7 +151,7 @@ def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
 
 
 @torch.inference_mode()
-def validate(model: Any, batches: Any, tile_px: int) -> dict[str, float]:  # noqa: ANN401
+def validate(model: Network, batches: Iterable[dict[str, torch.Tensor]], tile_px: int) -> dict[str, float]:
     """Return AP50 per class name present, and their mean as ``map50``; float32, the one-to-one head.
 
     A prediction matches by probabilistic IoU >= 0.5, as ultralytics' own validation does: a figure to choose
@@ -179,7 +182,7 @@ def validate(model: Any, batches: Any, tile_px: int) -> dict[str, float]:  # noq
     return {**ap50, "map50": float(np.mean(list(ap50.values())))}
 
 
-def _match(rows: torch.Tensor, truth: torch.Tensor, kinds: torch.Tensor) -> Any:  # noqa: ANN401
+def _match(rows: torch.Tensor, truth: torch.Tensor, kinds: torch.Tensor) -> npt.NDArray[np.bool_]:
     """Return which rows are right, best score first, each truth once."""
     right = np.zeros(len(rows), bool)
     if not len(rows) or not len(truth):
@@ -194,7 +197,7 @@ def _match(rows: torch.Tensor, truth: torch.Tensor, kinds: torch.Tensor) -> Any:
     return right
 
 
-def save_ultralytics(model: Any, path: Path, facts: dict[str, Any]) -> None:  # noqa: ANN401
+def save_ultralytics(model: Network, path: Path, facts: dict[str, Any]) -> None:
     """Write the network as a checkpoint that ``ultralytics.YOLO(path)`` opens; whole or not at all."""
     from copy import deepcopy  # noqa: PLC0415
 

@@ -18,4 +18,4 @@ def quiet_ultralytics(config_dir: Path) -> None:
     from ultralytics import settings  # noqa: PLC0415 (reads the environment when it is imported)
 
     names = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "vscode_msg")
-    settings.update(dict.fromkeys(names, False))
+    settings.update(dict.fromkeys(names, False))  # type: ignore[no-untyped-call]

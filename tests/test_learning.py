@@ -1,0 +1,254 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import NAMES, SIDE, tiny_recipe, write_tiny_dataset
+
+from pithead.dataset import dataset_sha256, read_manifest
+from pithead.errors import DatasetError, RecipeError, WeightsError
+from pithead.learning.quiet import quiet_ultralytics
+from pithead.recipe import MAY_CHANGE, Recipe
+
+Run = Any  # its module imports torch and ultralytics, which a fixture must quiet first
+Loose = Any
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", name="dataset")
+def _dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    quiet_ultralytics(tmp_path_factory.mktemp("settings"))
+    return write_tiny_dataset(tmp_path_factory.mktemp("tiny"))
+
+
+def make_run(recipe: Recipe, folder: Path) -> Run:
+    from pithead.learning import loop
+
+    data = Path(recipe.dataset)
+    facts = {
+        "recipe_sha256": recipe.sha256(),
+        "resume_sha256": recipe.sha256(leave_out=MAY_CHANGE),
+        "dataset_sha256": dataset_sha256(read_manifest(data)),
+    }
+    return loop.Run(recipe, data, folder, NAMES, facts)
+
+
+def go(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
+    from pithead.learning.loop import train
+
+    run = make_run(recipe, folder)
+    train(run, resume=resume, log=lambda row: None)  # noqa: ARG005
+    return run
+
+
+def test_training_leaves_weights_curves_and_facts(dataset: Path, tmp_path: Path) -> None:
+    from pithead.export import read_checkpoint
+
+    run = go(tiny_recipe(dataset, val_tiles=2), tmp_path)
+    model, facts = read_checkpoint(tmp_path / "weights" / "best.pt")
+    assert tuple(model.names.values()) == NAMES
+    assert facts["steps"] == run.step == 2
+    assert facts["dataset_sha256"] == run.facts["dataset_sha256"]
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "weights", "curves.csv", "run.json", "recipe.toml", "state.pt",
+    }  # fmt: skip
+    assert "val/map50" in (tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_ten_steps_on_four_tiles_bring_the_loss_down(dataset: Path, tmp_path: Path) -> None:
+    from pithead.learning import loop, model
+
+    run = make_run(tiny_recipe(dataset, amp=True, epochs=15, lr0=2e-3, val_tiles=0), tmp_path)
+    losses: list[float] = []
+
+    def record(*arguments: Loose) -> Loose:
+        result = model.loss_of(*arguments)
+        losses.append(float(result[0].detach()))
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "loss_of", record)
+        loop.train(run, resume=False, log=lambda row: None)  # noqa: ARG005
+    assert len(losses) == 30
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights_as_one_that_was_not(dataset: Path, tmp_path: Path) -> None:
+    import torch
+
+    from pithead.learning import loop
+
+    recipe = tiny_recipe(dataset, epochs=2, val_tiles=0, save_period_min=1e-9)
+    whole = go(recipe, tmp_path / "whole")
+    stopped, step = make_run(recipe, tmp_path / "stopped"), loop._step
+    with pytest.MonkeyPatch.context() as patch:
+
+        def stop_at_three(run: Run, *arguments: Loose) -> Loose:
+            if run.step == 3:
+                raise KeyboardInterrupt
+            return step(run, *arguments)
+
+        patch.setattr(loop, "_step", stop_at_three)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(stopped, resume=False, log=lambda row: None)  # noqa: ARG005
+    resumed = go(recipe, tmp_path / "stopped", resume=True)
+    assert resumed.step == whole.step == 4
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_run_is_not_overwritten_nor_resumed_by_another_recipe(dataset: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(dataset, val_tiles=0)
+    go(recipe, tmp_path)
+    with pytest.raises(RecipeError, match="--resume"):
+        go(recipe, tmp_path)
+    with pytest.raises(RecipeError, match="another recipe"):
+        go(replace(recipe, lr0=0.5), tmp_path, resume=True)
+    assert go(replace(recipe, epochs=2), tmp_path, resume=True).step == 4
+
+
+def test_a_time_budget_ends_a_run(dataset: Path, tmp_path: Path) -> None:
+    run = go(tiny_recipe(dataset, epochs=0, hours=1.0 / 3600, val_tiles=0), tmp_path)
+    assert 1 <= run.step < 1000
+    assert run.seconds >= 1.0
+
+
+def test_a_torn_state_is_one_clear_error(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(b"torn")
+    with pytest.raises(WeightsError, match="state of a run"):
+        go(tiny_recipe(dataset), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("content", [None, b"nothing"])
+def test_missing_or_broken_weights_are_one_clear_error(
+    dataset: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "start.pt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"start\.pt"):
+        go(tiny_recipe(dataset, weights=str(path)), tmp_path)
+
+
+def test_an_unknown_architecture_is_one_clear_error(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="architecture"):
+        go(tiny_recipe(dataset, model="yolo99z-obb"), tmp_path)
+
+
+def test_a_dataset_without_training_tiles_is_one_clear_error(tmp_path: Path, dataset: Path) -> None:
+    assert dataset
+    with pytest.raises(DatasetError, match="split 'train'"):
+        go(tiny_recipe(write_tiny_dataset(tmp_path / "data", train=0)), tmp_path / "run")
+
+
+def test_samples_follow_from_their_number_alone_and_every_pass_has_every_tile(dataset: Path) -> None:
+    from pithead.learning.samples import TrainingTiles, read_tiles
+
+    recipe, tiles = tiny_recipe(dataset), read_tiles(dataset, "train")
+    one, other = (TrainingTiles(tiles, recipe, training=True) for _ in range(2))
+    late = other[6]
+    first = [one[k] for k in range(8)]
+    assert np.array_equal(first[6].pixels, late.pixels)
+    assert sum(len(sample.ignored) for sample in first) == 2  # the tile with an ignored area, once a pass
+
+
+def test_boxes_of_samples_lie_on_the_bright_pixels(dataset: Path) -> None:
+    from pithead.learning.samples import TrainingTiles, read_tiles
+
+    samples = TrainingTiles(read_tiles(dataset, "train"), tiny_recipe(dataset), training=True)
+    for k in range(16):
+        sample = samples[k]
+        cx, cy, w, h, angle = sample.boxes[0]
+        y, x = np.nonzero(sample.pixels.min(axis=0) > 160)
+        assert cx == pytest.approx(x.mean() + 0.5, abs=0.6)
+        assert cy == pytest.approx(y.mean() + 0.5, abs=0.6)
+        assert (w, h) == pytest.approx((40, 24), abs=1e-3)
+        assert abs(np.sin(angle)) == pytest.approx(float(np.ptp(y) > np.ptp(x)), abs=1e-3)
+
+
+def test_ignored_cells_are_those_whose_centre_is_inside(dataset: Path) -> None:
+    import torch
+
+    from pithead.learning.model import _kept_cells
+
+    assert dataset
+    ignored = torch.tensor([[1.0, 32.0, 16.0, 32.0, 16.0, 0.0]])  # tile 1: x 16–48, y 8–24
+    kept = _kept_cells(ignored, torch.Size((2, 3, 64, 64)), [8, 16, 32])
+    assert kept is not None
+    assert kept.shape == (2, 64 + 16 + 4)
+    assert bool(kept[0].all())
+    # stride 8: centres x 20, 28, 36, 44 × y 12, 20; stride 16: x 24, 40 × y 8 (on the edge), 24 (on the edge)
+    # stride 32: x 16 and 48 (on the edges) × y 16
+    assert int((~kept[1, :64]).sum()) == 8
+    assert int((~kept[1, 64:80]).sum()) == 4
+    assert int((~kept[1, 80:]).sum()) == 2
+    assert _kept_cells(ignored[:0], torch.Size((2, 3, 64, 64)), [8, 16, 32]) is None
+
+
+def test_no_blame_in_ignored_cells_but_targets_count(dataset: Path) -> None:
+    import torch
+
+    from pithead.learning.model import MaskedBCE
+
+    assert dataset
+    bce = MaskedBCE()
+    scores, targets = torch.zeros(1, 3, 1), torch.tensor([[[0.0], [0.0], [1.0]]])
+    assert (bce(scores, targets) > 0).flatten().tolist() == [True, True, True]
+    bce.keep = torch.tensor([[True, False, False]])
+    assert (bce(scores, targets) > 0).flatten().tolist() == [True, False, True]
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    from pithead.learning.model import learning_rate
+
+    recipe = tiny_recipe(Path("x"), warmup_steps=10, lr_end=0.02)
+    assert learning_rate(recipe, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(recipe, 9, 0.0) == pytest.approx(1.0)
+    assert learning_rate(recipe, 50, 0.5) == pytest.approx(0.51)
+    assert learning_rate(recipe, 99, 1.0) == pytest.approx(0.02)
+
+
+NO_NETWORK = """
+import socket, sys, pathlib, runpy
+def refuse(*a, **k):
+    pathlib.Path(sys.argv[0]).parent.joinpath("tried").write_text(repr(a))
+    raise OSError("no network here")
+sys.argv = [{marker!r}] + {arguments!r}
+socket.getaddrinfo = socket.socket.connect = socket.create_connection = refuse
+runpy.run_path({program!r}, run_name="__main__")
+"""
+
+
+def test_the_program_asks_no_host_and_leaves_the_home_alone(dataset: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(tiny_recipe(dataset, val_tiles=1).to_toml(), encoding="utf-8")
+    home = tmp_path / "home"
+    home.mkdir()
+    names = ("PATH", "LANG", "VIRTUAL_ENV")
+    environment = {k: os.environ[k] for k in names if k in os.environ}
+    environment |= {"HOME": str(home), "PYTHONPATH": str(ROOT)}
+    code = NO_NETWORK.format(
+        marker=str(tmp_path / "marker"),
+        arguments=[str(recipe), "--out", str(tmp_path / "runs")],
+        program=str(ROOT / "training" / "train.py"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "smoke" / "weights" / "best.pt").is_file()
+    assert not (tmp_path / "tried").exists()
+    assert not [p for p in home.rglob("*") if "ltralytics" in p.name]
+
+
+def test_the_side_of_the_tiny_tiles_is_on_the_grid() -> None:
+    assert SIDE % 32 == 0

@@ -1,0 +1,160 @@
+"""Detections become map layers that other programs read."""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from PIL import Image
+from rasterio.crs import CRS
+
+from pithead.card import Card
+from pithead.imagery import Scene, open_scene
+from pithead.picture import write_picture
+from pithead.scan import Detections, SceneLine
+from pithead.tiling import Grid
+from pithead.vectors import (
+    PIXEL_NOTE,
+    Origin,
+    geojson,
+    layers,
+    write_geojson,
+    write_geopackage,
+    write_geoparquet,
+)
+
+ORIGIN = Origin("scene", "a" * 64, "b" * 64)
+UTM = Affine(0.5, 0, 500_000, 0, -0.5, 4_400_000)
+
+
+def make_scene(path: Path, crs: int | None) -> Scene:
+    if crs is None:
+        Image.new("RGB", (400, 300), (128, 128, 128)).save(path)
+        return open_scene(path, gsd_m=0.5)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=400, height=300, count=3, dtype="uint8",
+        crs=CRS.from_epsg(crs), transform=UTM,
+    ) as out:  # fmt: skip
+        out.write(np.full((3, 300, 400), 128, np.uint8))
+    return open_scene(path)
+
+
+def found(*, empty: bool = False) -> Detections:
+    """A heap of 100 x 40 px at (100, 100), a span that no layer shows, a ring 200 x 100 px and a line."""
+    heap = [[100, 100], [200, 100], [200, 140], [100, 140]]
+    span = [[0, 0], [32, 0], [32, 20], [0, 20]]
+    ring = np.array([[50, 50], [250, 50], [250, 150], [50, 150]], np.float64)
+    lines = (SceneLine(ring, True, 0.8, 2, 20), SceneLine(ring[:2], False, 0.7, 2, 6))  # noqa: FBT003
+    return Detections(
+        corners_scene=np.array([] if empty else [heap, span], np.float64).reshape(-1, 4, 2),
+        scores=np.array([] if empty else [0.9, 0.8], np.float32),
+        classes=np.array([] if empty else [1, 2], np.int64),
+        lines=() if empty else lines,
+        grid=Grid(400, 300, 1.0, 1.0, 256, 64),
+        tiles_run=2,
+        tiles_skipped=0,
+    )
+
+
+@pytest.fixture
+def card(card_json: str) -> Card:
+    return Card.from_json(card_json)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return make_scene(tmp_path / "scene.tif", 32652)
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Scene:
+    return make_scene(tmp_path / "scene.png", None)
+
+
+def test_metres(scene: Scene, card: Card) -> None:
+    # At the central meridian UTM is 0.9996 of the ground.
+    result = layers(found(), scene, card, ORIGIN)
+    (heap,) = result.boxes.to_dict("records")
+    assert heap["class"] == "coal_heap"
+    assert heap["length_m"] == pytest.approx(50 / 0.9996, abs=0.02)
+    assert heap["width_m"] == pytest.approx(20 / 0.9996, abs=0.02)
+    assert heap["area_m2"] == pytest.approx(1000 / 0.9996**2, rel=1e-3)
+    ring, line = result.perimeters.to_dict("records")
+    assert ring["closed"]
+    assert ring["length_m"] == pytest.approx(300 / 0.9996, rel=1e-3)
+    assert ring["enclosed_area_m2"] == pytest.approx(5000 / 0.9996**2, rel=1e-3)
+    assert ring["spans"] == 20
+    assert not line["closed"]
+    assert line["length_m"] == pytest.approx(100 / 0.9996, rel=1e-3)
+    assert np.isnan(line["enclosed_area_m2"])
+    assert heap["scene_sha256"] == ring["scene_sha256"] == "a" * 64
+
+
+def test_geojson_is_rfc_7946(scene: Scene, card: Card, tmp_path: Path) -> None:
+    write_geojson(tmp_path / "x.geojson", layers(found(), scene, card, ORIGIN), scene)
+    text = (tmp_path / "x.geojson").read_text(encoding="utf-8")
+    document = json.loads(text)
+    assert "NaN" not in text
+    assert "crs" not in document
+    assert "note" not in document
+    heap, ring, line = (shapely.geometry.shape(f["geometry"]) for f in document["features"])
+    assert heap.exterior.is_ccw
+    assert heap.exterior.coords[0] == heap.exterior.coords[-1]
+    assert ring.geom_type == "LineString"
+    assert ring.is_closed
+    assert not line.is_closed
+    assert document["features"][2]["properties"]["enclosed_area_m2"] is None
+    # geopandas as oracle: the heap's corners, 0.5 m pixels from 500000 E, 4400000 N.
+    there = gpd.GeoSeries([shapely.box(500_050, 4_399_930, 500_100, 4_399_950)], crs=32652).to_crs(4326)[0]
+    assert shapely.hausdorff_distance(there, heap) < 1e-7
+    assert heap.centroid.x == pytest.approx(129, abs=0.01)
+
+
+def test_geojson_in_pixels_says_so(flat: Scene, card: Card) -> None:
+    result = layers(found(), flat, card, ORIGIN)
+    document = geojson(result, flat)
+    assert document["note"] == PIXEL_NOTE
+    heap = shapely.geometry.shape(document["features"][0]["geometry"])  # type: ignore[index]
+    assert heap.bounds == (100, 100, 200, 140)
+    assert result.boxes["area_m2"].tolist() == [1000]
+    assert result.perimeters["length_m"].tolist() == [300, 100]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("name", ["scene", "flat"])
+def test_files_are_read_by_geopandas(
+    name: str, empty: bool, request: pytest.FixtureRequest, card: Card, tmp_path: Path  # noqa: FBT001
+) -> None:  # fmt: skip
+    scene: Scene = request.getfixturevalue(name)
+    result = layers(found(empty=empty), scene, card, ORIGIN)
+    write_geopackage(tmp_path / "x.gpkg", result, scene)
+    write_geoparquet(tmp_path / "x.parquet", result, scene)
+    boxes = gpd.read_file(tmp_path / "x.gpkg", layer="boxes")
+    perimeters = gpd.read_file(tmp_path / "x.gpkg", layer="perimeters")
+    table = gpd.read_parquet(tmp_path / "x.parquet")
+    assert (len(boxes), len(perimeters), len(table)) == ((0, 0, 0) if empty else (1, 2, 3))
+    assert {"class", "score", "length_m", "width_m", "area_m2", "weights_sha256"} <= set(boxes.columns)
+    assert {"closed", "enclosed_area_m2", "spans"} <= set(perimeters.columns) & set(table.columns)
+    if name == "scene":
+        assert boxes.crs.to_epsg() == 32652
+        assert table.crs.to_authority() == ("OGC", "CRS84")
+        if not empty:
+            assert boxes.total_bounds.tolist() == [500_050, 4_399_930, 500_100, 4_399_950]
+            assert table.total_bounds[0] == pytest.approx(129, abs=0.01)
+    else:
+        assert table.crs is None
+        if not empty:
+            assert boxes.total_bounds.tolist() == [100, 100, 200, 140]
+
+
+def test_the_picture_shows_boxes_in_their_colours(scene: Scene, card: Card, tmp_path: Path) -> None:
+    write_picture(tmp_path / "x.png", scene, found(), card)
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.size == (400, 300)
+        assert image.getpixel((150, 100)) == (0xFF, 0xE1, 0x19)
+        assert image.getpixel((250, 100)) == (0xF5, 0x82, 0x31)
+        assert image.getpixel((300, 100)) == (128, 128, 128)
