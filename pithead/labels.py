@@ -271,7 +271,8 @@ def yolo_obb_rows(boxes: Floats, classes: npt.NDArray[np.int64], tile_px: int) -
     """Rows "class x1 y1 x2 y2 x3 y3 x4 y4", the corners over the tile's side, always within 0–1.
 
     A refitted box can stand out of the tile by a corner; that corner is moved straight to the edge. One moved
-    corner leaves the smallest rectangle round the four as it was, since the other three still span it.
+    corner leaves the smallest rectangle round the four as it was, since the other three
+    still span it; two, in a corner of the tile, shrink it a little.
     """
     corners = np.clip(boxes_to_corners(boxes) / tile_px, 0.0, 1.0).reshape(-1, 8)
     return [

@@ -254,8 +254,8 @@ def line_quality(
 ) -> LineResult:
     """Compare lines (K, 2) in metres with the true ones by buffers of `buffer_m` round each.
 
-    A closed line repeats its first point; what two lines share counts once. Predicted length near an ignored line and not near a true one is
-    not counted.
+    A closed line repeats its first point; what two lines share counts once. Predicted length near an ignored
+    line and not near a true one is not counted.
 
     C. Wiedemann, C. Heipke, H. Mayer and O. Jamet: Empirical evaluation of automatically extracted road axes.
     In: Empirical Evaluation Techniques in Computer Vision, IEEE, 1998.

@@ -108,7 +108,7 @@ def scan(
         corners_scene=grid.to_scene(boxes_to_corners(merged.boxes)),
         scores=merged.scores,
         classes=merged.classes,
-        lines=_lines(merged, grid, card),
+        lines=lines_of(merged, grid, card),
         grid=grid,
         tiles_run=len(windows),
         tiles_skipped=len(grid) - len(windows),
@@ -148,7 +148,8 @@ def _read_ahead(scene: Scene, grid: Grid, ahead: int) -> Iterator[tuple[Window, 
             reader.shutdown(cancel_futures=True)
 
 
-def _lines(merged: Merged, grid: Grid, card: Card) -> tuple[SceneLine, ...]:
+def lines_of(merged: Merged, grid: Grid, card: Card) -> tuple[SceneLine, ...]:
+    """Link the spans among merged boxes (grid px) into perimeters in scene pixels."""
     found = []
     for class_id in sorted(card.line_classes):
         mine = merged.classes == class_id
