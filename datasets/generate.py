@@ -13,12 +13,13 @@ from affine import Affine
 from pithead.errors import OptionError
 from pithead.generate.canvas import Truth
 from pithead.generate.scene import GeneratedScene, generate_scene
-from pithead.imagery_write import write_cog
+from pithead.imagery import write_cog
 from pithead.program import run
 
 app = cyclopts.App(name="generate", help_format="markdown")
 
 EAST_M, NORTH_M = 500_000.0, 4_649_776.0  # 129° E, 42° N in EPSG:32652
+COLOURS = {1: ("gray",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "nir")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Job:
     density: float
     mode: str | None
     bits: int | None
+    jpeg: int | None
 
     @property
     def name(self) -> str:
@@ -76,7 +78,14 @@ def make(job: Job) -> str:
         mode=job.mode,
         bits=job.bits,
     )
-    write_cog(picture, scene.data, placed(scene, job.seed), "EPSG:32652")
+    write_cog(
+        picture,
+        scene.data,
+        placed(scene, job.seed),
+        "EPSG:32652",
+        colorinterp=COLOURS[len(scene.data)],
+        jpeg_quality=job.jpeg,
+    )
     rows = [label_row(job.name, truth) for truth in scene.truths]
     none: dict[str, object] = {"image": job.name, "class": "none", "confidence": "sure"}
     text = "".join(json.dumps(row) + "\n" for row in rows or [none])
@@ -106,6 +115,7 @@ def generate(  # noqa: PLR0913 - options of a program
     density: float = 1.0,
     mode: str | None = None,
     bits: int | None = None,
+    jpeg: int | None = None,
     workers: Annotated[int, cyclopts.Parameter(name=["--workers", "-j"])] = 1,
 ) -> None:
     """Make COUNT generated scenes of seeds SEED, SEED + 1, ... in OUT; finished ones are kept.
@@ -130,6 +140,8 @@ def generate(  # noqa: PLR0913 - options of a program
         pan, rgb or rgbn; drawn by chance if not given.
     bits
         8 or 11; drawn by chance if not given.
+    jpeg
+        JPEG quality of the files, 1 to 100 (8-bit pan or rgb only); lossless if not given.
     workers
         Scenes made at the same time.
     """
@@ -143,7 +155,7 @@ def generate(  # noqa: PLR0913 - options of a program
     if bits not in {None, 8, 11}:
         raise OptionError(f"expected --bits 8 or 11, got {bits}; leave it out for both")
     (out / "parts").mkdir(parents=True, exist_ok=True)
-    jobs = [Job(out, seed + i, size, gsd[0], gsd[1], kind, density, mode, bits) for i in range(count)]
+    jobs = [Job(out, seed + i, size, gsd[0], gsd[1], kind, density, mode, bits, jpeg) for i in range(count)]
     if workers <= 1:
         for number, job in enumerate(jobs, 1):
             print(f"{number}/{count} {make(job)}", flush=True)

@@ -250,7 +250,7 @@ def tile_rows(
 ) -> TileLabels:
     """The labels as one window sees them: clipped at its edges, refitted, in tile px.
 
-    A box of which less than `min_visible` is inside, or whose short side is under `min_side_px` after
+    A box of which less than `min_visible` and no long stretch is inside, or whose short side is under `min_side_px` after
     clipping, is a sliver that nobody could name: it becomes ignored.
     """
     origin = np.array([window.x, window.y], dtype=np.float64)
@@ -263,7 +263,10 @@ def tile_rows(
     boxes = clipped[seen].copy()
     boxes[:, :2] -= origin
     classes = labels.classes[near][seen]
-    ignored = labels.ignore[near][seen] | (visible[seen] < min_visible) | (boxes[:, 3] < min_side_px)
+    # Of an object longer than three tiles no tile sees 30 %: a stretch of it in its full width is enough.
+    stretch = (boxes[:, 2] >= window.width / 4) & (boxes[:, 3] >= 0.6 * labels.boxes[near][seen][:, 3])
+    sliver = (visible[seen] < min_visible) & ~stretch
+    ignored = labels.ignore[near][seen] | sliver | (boxes[:, 3] < min_side_px)
     return TileLabels(boxes[~ignored], classes[~ignored], boxes[ignored], classes[ignored])
 
 

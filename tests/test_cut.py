@@ -40,7 +40,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
         {"image": "full", **HEAP, "polygon": rectangle(20, 30, 40, 20), "site": "mine", "date": "2024-05-01"},
         {"image": "full", **HEAP, "polygon": rectangle(150, 30, 20, 10)},  # x = 160 cuts it in two halves
-        {"image": "full", **HEAP, "confidence": "possible", "polygon": rectangle(20, 100, 10, 10)},
+        {"image": "full", **HEAP, "confidence": "possible", "polygon": rectangle(20, 100, 12, 10)},
         {"image": "full", "class": "guard_perimeter", "line": [[0, 144], [128, 144]], "closed": False},
         {"image": "full", **HEAP, "material": "sand", "polygon": rectangle(200, 100, 90, 50)},
         {"image": "empty", "class": "none"},
@@ -91,7 +91,7 @@ def test_labels_are_those_worked_out_by_hand(dataset: Path) -> None:
     assert rows[0] == "1 0.125000 0.187500 0.375000 0.187500 0.375000 0.312500 0.125000 0.312500"
     assert [row.split()[0] for row in rows] == ["1", "1", "2", "2", "2", "2"]
     assert tile.ignores is not None
-    assert (dataset / tile.ignores).read_text().startswith("1 0.125000 0.625000 0.187500")
+    assert (dataset / tile.ignores).read_text().startswith("1 0.125000 0.625000 0.200000 0.625000")
 
 
 def test_empty_tiles_are_the_fraction_asked_for_and_sites_are_apart(dataset: Path) -> None:

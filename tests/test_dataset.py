@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pithead.classes import load_classes
@@ -102,6 +102,7 @@ def test_a_rank_is_known() -> None:
     assert rank("a", 1) != rank("a1")
 
 
+@settings(deadline=None)
 @given(st.sets(st.text(max_size=5), min_size=2, max_size=40), st.floats(0.01, 0.99), st.integers(0, 5))
 def test_both_splits_are_there_whatever_the_sites(sites: set[str], fraction: float, seed: int) -> None:
     splits = split_sites(sites, fraction, seed)

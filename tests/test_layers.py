@@ -19,7 +19,6 @@ ORDER = (
     "program",
     "geometry",
     "imagery",
-    "imagery_write",
     "tiling",
     "classes",
     "labels",
@@ -32,6 +31,7 @@ ORDER = (
     "seams",
     "lines",
     "scan",
+    "evaluation",
     "vectors",
     "picture",
     "store",
@@ -50,7 +50,7 @@ TRAINING = frozenset({"augment", "learning", "export"})
 STAGES = ("datasets", "training", "weights", "inference", "labeling", "benchmarks")
 # Heavy or chatty packages, and the only places that may import them (module names of pithead, or paths).
 GATES = {
-    "rasterio": frozenset({"geometry", "imagery", "imagery_write"}),
+    "rasterio": frozenset({"geometry", "imagery"}),
     "pyproj": frozenset({"geometry", "imagery"}),
     "onnxruntime": frozenset({"detector", "export"}),
     "bentoml": frozenset({"inference/service.py"}),

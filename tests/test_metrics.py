@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pithead.metrics import (
@@ -116,6 +116,7 @@ def test_ultralytics_gives_the_same_average_precision() -> None:
     assert [r.ap for r in coco] == pytest.approx(theirs, abs=0.005)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=30),
     st.integers(0, 10),

@@ -237,6 +237,24 @@ def adit(site: Site) -> str:
     if slot is not None:
         inside = (np.abs(slot.u) < 2.0) & (np.abs(slot.v) < width / 2 - 1)
         canvas.paint(slot, inside, (0.02, 0.02, 0.02, 0.02))
+    length = _track_out(site)
+    site.house((length - 3, 0), (6.0, 6.0), float(rng.uniform(4, 7)), roof_colour(rng))
+    side = float(rng.choice([-1.0, 1.0]))
+    shed = float(rng.uniform(10, 20)), float(rng.uniform(6, 10))
+    site.house(
+        (rng.uniform(-6, 6), side * (6 + shed[1] / 2)),
+        shed,
+        float(rng.uniform(3.5, 6)),
+        roof_colour(rng),
+        1.2,
+    )
+    _fan(site, length + 2)
+    return "adit"
+
+
+def _track_out(site: Site) -> float:
+    """Lay a track from the portal to the tip: its length in metres."""
+    rng, canvas = site.rng, site.canvas
     length = float(rng.uniform(18, 34))
     stroke(
         canvas,
@@ -253,18 +271,7 @@ def adit(site: Site) -> str:
             vary((0.42, 0.4, 0.37, 0.42), rng),
             alpha=0.8,
         )
-    site.house((length - 3, 0), (6.0, 6.0), float(rng.uniform(4, 7)), roof_colour(rng))
-    side = float(rng.choice([-1.0, 1.0]))
-    shed = float(rng.uniform(10, 20)), float(rng.uniform(6, 10))
-    site.house(
-        (rng.uniform(-6, 6), side * (6 + shed[1] / 2)),
-        shed,
-        float(rng.uniform(3.5, 6)),
-        roof_colour(rng),
-        1.2,
-    )
-    _fan(site, length + 2)
-    return "adit"
+    return length
 
 
 def _bank(site: Site, height_m: float) -> None:

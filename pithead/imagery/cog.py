@@ -18,7 +18,7 @@ def write_cog(
     path: Path,
     data: npt.NDArray[np.generic],
     transform: Affine,
-    crs: CRS,
+    crs: CRS | str,
     *,
     colorinterp: Sequence[str],
     jpeg_quality: int | None = None,
@@ -32,7 +32,7 @@ def write_cog(
         path: where to; the folder must exist.
         data: the pixels, (B, H, W), uint8 if JPEG.
         transform: pixel to map.
-        crs: the coordinate system of the map.
+        crs: the coordinate system of the map, or its name such as "EPSG:32652".
         colorinterp: what each band is, in GDAL's words: "red", "green", "blue", "nir", "gray", "alpha".
         jpeg_quality: None for DEFLATE.
         nodata: the value of empty pixels, if there is one.
