@@ -250,8 +250,8 @@ def tile_rows(
 ) -> TileLabels:
     """The labels as one window sees them: clipped at its edges, refitted, in tile px.
 
-    A box of which less than `min_visible` and no long stretch is inside, or whose short side is under `min_side_px` after
-    clipping, is a sliver that nobody could name: it becomes ignored.
+    A box of which less than `min_visible` and no long stretch is inside, or whose short side is under
+    `min_side_px` after clipping, is a sliver that nobody could name: it becomes ignored.
     """
     origin = np.array([window.x, window.y], dtype=np.float64)
     centre = origin + np.array([window.width, window.height]) / 2

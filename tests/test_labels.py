@@ -370,3 +370,14 @@ def test_ultralytics_reads_the_rows_as_the_boxes() -> None:
     same_box = np.diag(rotated_iou(read, seen.boxes))
     assert same_box[[0, 1, 3]] == pytest.approx(np.ones(3), abs=0.03)
     assert same_box[2] > 0.8  # in the corner of a tile two corners are moved, which costs a little
+
+
+def test_the_middle_of_a_very_long_object_is_taught() -> None:
+    # 4000 x 50 px seen by a 640 px window in its middle: 16 % of it, but the full width over the whole tile.
+    whole = GridLabels(np.array([[2000.0, 300, 4000, 50, 0]]), np.array([1]), np.array([False]))
+    seen = tile_rows(whole, Window(1280, 0, 640, 640))
+    np.testing.assert_allclose(seen.boxes, [[320, 300, 640, 50, 0]], atol=1e-9)
+    # Of its end, 100 px reach into the next window: a sliver.
+    end = tile_rows(whole, Window(3904, 0, 640, 640))
+    assert len(end.boxes) == 0
+    np.testing.assert_allclose(end.ignored[:, 2], [96.0], atol=1e-9)

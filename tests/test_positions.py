@@ -64,7 +64,7 @@ GEOD = pyproj.Geod(ellps="WGS84")
 
 @dataclass
 class ColourBlobs:
-    """A perfect detector that knows only pixels: each blob of heap colour is one box, to a part of a pixel."""
+    """A perfect detector that knows only pixels: each blob of heap colour is a box, to a part of a pixel."""
 
     card: Card
 

@@ -44,8 +44,7 @@ def page(facts: Card, weights: Path, sha256: str) -> str:
     head = [
         f"# {facts.name}",
         f"`{weights.name}`, sha256 `{sha256}`. Written by `training/card.py` from the card inside the file.",
-        f"- Input: {facts.tile_px} px tiles at {facts.gsd_m} m, 8 bit RGB; other scenes are resampled and stretched"
-        f" ({facts.stretch}).",
+        f"- Input: {facts.tile_px} px tiles at {facts.gsd_m} m, 8 bit RGB; stretch: {facts.stretch}.",
         f"- Licence: {facts.licence}.",
         *(f"- {key}: {_text(value)}" for key, value in facts.training.items()),
     ]
