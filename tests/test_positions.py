@@ -28,8 +28,8 @@ from pithead.vectors import Origin, layers, write_geojson
 Floats = npt.NDArray[np.float64]
 
 UTM = "EPSG:32652"
-# Units of one pixel, all about 0.6 m on the ground at 42° north: 0.60 m; 0.67 by 0.50 m; 0.60 m.
-SYSTEMS = {UTM: 0.6, "EPSG:4326": 6e-6, "EPSG:3857": 0.8}
+# Units of one pixel, all about 0.6 m on the ground at 42° north: 0.6; 0.45 by 0.6; 0.6.
+SYSTEMS = {UTM: 0.6, "EPSG:4326": 5.4e-6, "EPSG:3857": 0.8}
 SIZE = 1000
 PIXEL_M = 0.6
 # 120 km east of the zone's meridian, where grid north is a degree off true north: the scene is turned a
@@ -57,7 +57,7 @@ HEAPS = np.array(
     ],
     np.float64,
 )
-SEED = 9001
+SEEDS = (9005, 9006)
 STARTER = Path(__file__).parents[1] / "weights" / "starter.onnx"
 GEOD = pyproj.Geod(ellps="WGS84")
 
@@ -102,7 +102,8 @@ def heap_pixels() -> npt.NDArray[np.uint8]:
     shapes = [(shapely.Polygon(corners * fine), 1) for corners in boxes_to_corners(HEAPS)]
     cover = rasterize(shapes, (SIZE * fine, SIZE * fine), dtype="uint8")
     share = cover.reshape(SIZE, fine, SIZE, fine).mean(axis=(1, 3))
-    return np.rint(GROUND[:, None, None] + share * (HEAP - GROUND)[:, None, None]).astype(np.uint8)
+    pixels = np.rint(GROUND[:, None, None] + share * (HEAP - GROUND)[:, None, None])
+    return np.asarray(pixels, np.uint8)
 
 
 def write_scenes(folder: Path, data: npt.NDArray[np.generic]) -> dict[str, Path]:
@@ -194,19 +195,36 @@ def test_a_perfect_detector_gives_the_same_ground_thrice(
         assert (shared / shapely.area(np.asarray(first.geometry.array)) > 0.97).all()
 
 
+def across(first: gpd.GeoDataFrame, other: gpd.GeoDataFrame) -> Floats:
+    """Metres east and north (N, 2) from each sure box of the first to the nearest of its class; NaN without one.
+
+    A partner may be less sure: at scores of 0.51 and 0.49 it is the same object. Beyond 10 m it is another one.
+    """
+    first = first[first["score"] > 0.5]
+    away = distances_m(centres(first), centres(other))
+    away[first["class"].to_numpy()[:, None] != other["class"].to_numpy()] = np.inf
+    partner = centres(other)[away.argmin(axis=1)]
+    bearing, _, metres = GEOD.inv(*centres(first).T, *partner.T)
+    moved = np.stack([metres * np.sin(np.radians(bearing)), metres * np.cos(np.radians(bearing))], axis=-1)
+    moved[away.min(axis=1) > 10] = np.nan
+    return np.asarray(moved, np.float64)
+
+
 @pytest.mark.skipif(not STARTER.is_file(), reason="weights/starter.onnx is not in this checkout")
 def test_the_starter_finds_the_same_places(tmp_path: Path) -> None:
-    made = generate_scene(SEED, width_px=SIZE, height_px=SIZE, kind="training", mode="rgb", bits=8)
     detector = Detector.open(STARTER, threads=2)
-    paths = write_scenes(tmp_path, made.data)
-    first, *others = [found_in(paths[system], detector) for system in SYSTEMS]
-    first = first[first["score"] > 0.5]
-    assert len(first) >= 5
-    for other in others:
-        away = distances_m(centres(first), centres(other))
-        # A partner may be less sure: at 0.51 and 0.49 it is the same object. Beyond 10 m it is another.
-        away[first["class"].to_numpy()[:, None] != other["class"].to_numpy()] = np.inf
-        nearest = away.min(axis=1, initial=np.inf)
-        with_partner = nearest < 10
-        assert with_partner.mean() >= 0.8
-        assert np.median(nearest[with_partner]) < PIXEL_M
+    moved: dict[str, list[Floats]] = {system: [] for system in SYSTEMS if system != UTM}
+    for seed in SEEDS:
+        made = generate_scene(seed, width_px=SIZE, height_px=SIZE, kind="training", mode="rgb", bits=8)
+        paths = write_scenes(tmp_path, made.data)
+        first = found_in(paths[UTM], detector)
+        for system, offsets in moved.items():
+            offsets.append(across(first, found_in(paths[system], detector)))
+    for offsets in moved.values():
+        every = np.concatenate(offsets)
+        assert len(every) >= 8
+        assert np.isfinite(every).all(axis=1).mean() >= 0.8
+        # A network's boxes wander by about a pixel between two resamplings of one scene (the perfect detector
+        # above shows that nothing else does); what must not happen is that they wander to one side.
+        assert (np.abs(np.nanmedian(every, axis=0)) < PIXEL_M).all()
+        assert np.nanmedian(np.hypot(*every.T)) < 2 * PIXEL_M
