@@ -196,9 +196,9 @@ def test_a_perfect_detector_gives_the_same_ground_thrice(
 
 
 def across(first: gpd.GeoDataFrame, other: gpd.GeoDataFrame) -> Floats:
-    """Metres east and north (N, 2) from each sure box of the first to the nearest of its class; NaN without one.
+    """Metres east and north (N, 2) from each sure box of the first to the nearest of its class, else NaN.
 
-    A partner may be less sure: at scores of 0.51 and 0.49 it is the same object. Beyond 10 m it is another one.
+    A partner may be less sure: at scores of 0.51 and 0.49 it is the same object. Beyond 10 m it is not.
     """
     first = first[first["score"] > 0.5]
     away = distances_m(centres(first), centres(other))
