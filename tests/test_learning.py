@@ -252,3 +252,13 @@ def test_the_program_asks_no_host_and_leaves_the_home_alone(dataset: Path, tmp_p
 
 def test_the_side_of_the_tiny_tiles_is_on_the_grid() -> None:
     assert SIDE % 32 == 0
+
+
+def test_training_leaves_the_floating_point_unit_as_it_was(dataset: Path, tmp_path: Path) -> None:
+    import torch
+
+    (tmp_path / "manifest.jsonl").write_text("", encoding="utf-8")
+    recipe = replace(tiny_recipe(dataset), dataset=str(tmp_path))
+    with pytest.raises(DatasetError):
+        go(recipe, tmp_path / "run")
+    assert float(torch.tensor(1e-40) * 1) > 0  # a denormal number is still one

@@ -70,10 +70,17 @@ def train(run: Run, *, resume: bool, log: Callable[[dict[str, float]], None]) ->
         DatasetError: There are no training tiles.
         RecipeError: The folder holds a run of another recipe or dataset, or a run and resume is False.
     """
-    recipe = run.recipe
     # Before any thread is born, since threads inherit it. The first steps of a transfer are full of denormal
-    # numbers, and on a CPU made them 10 times slower than the later ones.
+    # numbers, and on a CPU made them 10 times slower than the later ones. It is the whole process's state.
     torch.set_flush_denormal(True)
+    try:
+        return _train(run, resume=resume, log=log)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _train(run: Run, *, resume: bool, log: Callable[[dict[str, float]], None]) -> Path:
+    recipe = run.recipe
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
