@@ -47,6 +47,8 @@ from pithead.labels import (
 from pithead.program import run
 from pithead.tiling import Grid, read_tile
 
+ROOT = Path(__file__).resolve().parents[1]
+
 FORMAT = 1  # part of every marker: raise it when tiles of an older cut must not be kept
 SPAN_WIDTH_M = 12.0
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -326,7 +328,7 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
     *,
     labels: Path,
     out: Path,
-    classes: Path = Path("labeling/classes.toml"),
+    classes: Path = ROOT / "labeling" / "classes.toml",
     gsd: float = 0.6,
     tile: int = 640,
     overlap: int = 128,

@@ -35,6 +35,7 @@ app = App(name="scan.py")
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 IMAGES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
+RESULTS = (".geojson", ".gpkg", ".parquet", ".png", ".run.json")
 LIBRARIES = ("numpy", "onnxruntime", "rasterio", "pyproj", "shapely", "scipy", "geopandas", "pyarrow")
 
 
@@ -78,6 +79,7 @@ def scan_scenes(
         No progress bar and no table.
     """
     paths = _images(scenes)
+    _refuse_overwriting(paths, out)
     weights = weights or _starter()
     detector = Detector.open(weights, threads=threads)
     check_options(detector.card, overlap)
@@ -107,6 +109,15 @@ def _images(scenes: tuple[Path, ...]) -> list[Path]:
         if other != path:
             raise OptionError(f"expected scenes of different names, got {other} and {path}; scan them apart")
     return list(names.values())
+
+
+def _refuse_overwriting(scenes: list[Path], out: Path) -> None:
+    """A result is never written over a scene: the picture of a.png into its own folder would be one."""
+    for path in scenes:
+        if any((out / f"{path.stem}{suffix}").resolve() == path.resolve() for suffix in RESULTS):
+            raise OptionError(
+                f"expected another folder than that of {path}, got --out {out}: it would be replaced"
+            )
 
 
 def _starter() -> Path:

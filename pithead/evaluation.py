@@ -60,6 +60,7 @@ class SceneResult:
 
     scene: str
     area_km2: float
+    """Of the whole scene, nodata included."""
     matches: Matches
     areas: Mapping[str, AreaResult]
     """By the name of each box class, in m²."""

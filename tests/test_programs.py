@@ -180,3 +180,15 @@ def test_how_a_program_ends(
         run(app)
     assert ended.value.code == status
     assert capsys.readouterr().err == line
+
+
+def test_a_scene_is_never_overwritten_by_its_own_picture(tmp_path: Path, make_onnx: MakeOnnx) -> None:
+    scene = tmp_path / "scenes" / "a.png"
+    scene.parent.mkdir()
+    Image.fromarray(np.full((300, 300, 3), 90, np.uint8)).save(scene)
+    before = scene.read_bytes()
+    ended = program(scene, "--gsd", "0.6", "--weights", make_onnx(), "--out", scene.parent)
+    assert ended.returncode == 2
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert scene.read_bytes() == before
+    assert list(scene.parent.iterdir()) == [scene]

@@ -80,15 +80,24 @@ def evaluate(
     threads = 1 if workers > 1 else None
     found = sorted((p for p in scenes.glob("*") if p.suffix.lower() in SUFFIXES), key=lambda p: p.name)
     truth = read_jsonl(labels, known)
-    jobs = [Job(path, truth[path.stem], weights, gsd, threads) for path in found if path.stem in truth]
+    names = {path: path.name if path.name in truth else path.stem for path in found}
+    jobs = [Job(path, truth[name], weights, gsd, threads) for path, name in names.items() if name in truth]
+    missing = sorted(truth.keys() - set(names.values()))
+    if missing and jobs:
+        shown = ", ".join(missing[:3])
+        raise DatasetError(f"expected a scene for each labelled image in {scenes}, got none for {shown}")
     if not jobs:
         raise DatasetError(f"expected scenes in {scenes} that {labels} names, got none; check both paths")
+    if out is not None and not out.parent.is_dir():
+        raise OptionError(f"expected a folder for --out, got {out.parent}, which is none; make it first")
     results = _run(jobs, workers)
     numbers = summary(results, card)
+    _print(numbers)
     if out is not None:
         numbers["best_thresholds"] = best_thresholds(results, card)
-        out.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    _print(numbers)
+        partial = out.with_name(f".{out.name}.partial")
+        partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        partial.replace(out)
 
 
 def _run(jobs: list[Job], workers: int) -> list[SceneResult]:

@@ -214,6 +214,7 @@ def _validate(run: Run, log: Callable[[dict[str, float]], None]) -> None:
         run.best = measured["map50"]
         facts = {**run.facts, "steps": run.step, "seconds": round(run.seconds), "names": list(run.names)}
         save_ultralytics(run.average.ema, run.folder / "weights" / "best.pt", {**facts, "val": measured})
+        _save(run)  # a kill from here on must not forget how good the best was
 
 
 def _write_curves(run: Run) -> None:
