@@ -35,6 +35,7 @@ from pithead.errors import DatasetError, OptionError
 from pithead.geometry import Window
 from pithead.imagery import open_scene
 from pithead.labels import (
+    GridLabels,
     Label,
     SceneFacts,
     TileLabels,
@@ -49,8 +50,9 @@ from pithead.tiling import Grid, read_tile
 
 ROOT = Path(__file__).resolve().parents[1]
 
-FORMAT = 1  # part of every marker: raise it when tiles of an older cut must not be kept
+FORMAT = 2  # part of every marker: raise it when tiles of an older cut must not be kept
 SPAN_WIDTH_M = 12.0
+STRIP_PAD_M = 1.8
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 app = App(help_format="plaintext", version_flags=())
 
@@ -146,6 +148,16 @@ def imagery_of(folder: Path) -> list[Path]:
     return found
 
 
+def grid_labels(source: Source, grid: Grid, options: Options) -> GridLabels:
+    """The labels of a scene as the network is taught them, in grid px."""
+    return in_grid(
+        source.labels,
+        grid.to_grid,
+        span_width_px=SPAN_WIDTH_M / options.gsd_m,
+        strip_pad_px=STRIP_PAD_M / options.gsd_m,
+    )
+
+
 # --- which windows become tiles ------------------------------------------------------------------------
 
 
@@ -157,7 +169,7 @@ def plan(source: Source, options: Options) -> tuple[Plan, Plan]:
     """
     with open_scene(source.files[0], gsd_m=source.gsd_m) as scene:
         grid = Grid.of(scene, options.gsd_m, options.tile_px, options.overlap_px)
-    boxes = in_grid(source.labels, grid.to_grid, span_width_px=SPAN_WIDTH_M / options.gsd_m)
+    boxes = grid_labels(source, grid, options)
     labelled, empty = [], []
     for window in grid.windows():
         seen = tile_rows(boxes, window)
@@ -229,7 +241,7 @@ def cut_scene(planned: Plan, options: Options, classes: ClassList, out: Path) ->
     source, tiles = planned.source, []
     with open_scene(source.files[0], gsd_m=source.gsd_m) as scene:
         grid = Grid.of(scene, options.gsd_m, options.tile_px, options.overlap_px)
-        boxes = in_grid(source.labels, grid.to_grid, span_width_px=SPAN_WIDTH_M / options.gsd_m)
+        boxes = grid_labels(source, grid, options)
         for window in planned.windows:
             pixels = read_tile(scene, grid, window)
             if pixels.valid.mean() >= options.min_valid:

@@ -8,9 +8,9 @@ from typing import Any
 
 from pithead.errors import CardError
 
-SCHEMA = 1
+SCHEMA = 2
 METADATA_KEY = "pithead_card"
-GEOMETRIES = ("box", "line")
+GEOMETRIES = ("box", "strip", "line")
 REMEDY = "export the weights again with training/export.py"
 
 
@@ -18,7 +18,8 @@ REMEDY = "export the weights again with training/export.py"
 class CardClass:
     """One class of a detector, in the order of its ids.
 
-    `geometry` is ``box`` (one row is one object) or ``line`` (rows are spans of a line),
+    `geometry` is ``box`` (a row is an object), ``strip`` (rows are pieces of a long one) or ``line`` (rows
+    are spans of a line),
     `colour` is ``#rrggbb``; rows with a score under `threshold` are not detections.
     """
 
@@ -30,7 +31,7 @@ class CardClass:
     def __post_init__(self) -> None:
         """Check every field."""
         _require(isinstance(self.name, str) and bool(self.name), "a class has a name", self.name)
-        _require(self.geometry in GEOMETRIES, f"geometry of {self.name} is box or line", self.geometry)
+        _require(self.geometry in GEOMETRIES, f"geometry of {self.name} is box, strip or line", self.geometry)
         _require(_is_colour(self.colour), f"colour of {self.name} is #rrggbb", self.colour)
         _require(
             _is_number(self.threshold) and 0 <= self.threshold <= 1, "a threshold is 0 to 1", self.threshold
@@ -48,7 +49,8 @@ class Card:
         gsd_m: Ground resolution of the tiles in metres per pixel.
         licence: Licence of the weights (SPDX).
         span_width_m: Width of the spans that line classes are taught as.
-        cell_px: Grid that the spans are locked to; the origin of every tile must lie on it.
+        strip_pad_m: How much larger than what is there, on every side, pieces of strips are taught.
+        cell_px: Grid that spans and pieces are locked to; the origin of every tile must lie on it.
         stretch: How scenes of more than 8 bits become 8 bits.
         top_k: Rows per tile that come out.
         calibration: Score to probability by class, as `pithead.calibration` writes it, or None.
@@ -63,6 +65,7 @@ class Card:
     gsd_m: float
     licence: str
     span_width_m: float = 12.0
+    strip_pad_m: float = 1.8
     cell_px: int = 32
     stretch: str = "percentile 2-98 per scene"
     top_k: int = 300
@@ -84,7 +87,7 @@ class Card:
         for key in ("tile_px", "cell_px", "top_k"):
             _require(_is_count(getattr(self, key)), f"{key} is a whole number over 0", getattr(self, key))
         _require(self.tile_px % self.cell_px == 0, f"tile_px is a multiple of {self.cell_px}", self.tile_px)
-        for key in ("gsd_m", "span_width_m"):
+        for key in ("gsd_m", "span_width_m", "strip_pad_m"):
             value = getattr(self, key)
             _require(_is_number(value) and value > 0, f"{key} is a number over 0", value)
 
@@ -97,6 +100,11 @@ class Card:
     def line_classes(self) -> frozenset[int]:
         """The ids of the classes whose rows are spans of lines."""
         return frozenset(i for i, known in enumerate(self.classes) if known.geometry == "line")
+
+    @property
+    def strip_classes(self) -> frozenset[int]:
+        """The ids of the classes whose rows are pieces of strips."""
+        return frozenset(i for i, known in enumerate(self.classes) if known.geometry == "strip")
 
     def to_json(self) -> str:
         """Return the card as JSON with sorted keys."""

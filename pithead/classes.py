@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from pithead.errors import ClassesError
 
-Geometry = Literal["box", "line"]
+Geometry = Literal["box", "strip", "line"]
 
 _KEYS = frozenset({"name", "geometry", "colour", "smallest_m", "definition"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -20,7 +20,8 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 class ClassInfo:
     """One class: its id is its place in the file; `smallest_m` is the smallest object worth a label.
 
-    Geometry "box" is taught as an oriented box, "line" as consecutive boxes along a line ("spans").
+    Geometry "box" is taught as an oriented box, "strip" as consecutive pieces of one, "line" as consecutive
+    boxes along a line ("spans").
     """
 
     id: int
@@ -41,8 +42,10 @@ class ClassInfo:
                 f"a class name is lower_snake_case and neither none nor hard_negative; "
                 f"got {self.name!r}: rename it"
             )
-        if self.geometry not in ("box", "line"):
-            raise ClassesError(f'{self.name}: geometry is "box" or "line"; got {self.geometry!r}: choose one')
+        if self.geometry not in ("box", "strip", "line"):
+            raise ClassesError(
+                f'{self.name}: geometry is "box", "strip" or "line"; got {self.geometry!r}: choose one'
+            )
         if not _COLOUR.fullmatch(self.colour):
             raise ClassesError(f"{self.name}: colour is #rrggbb; got {self.colour!r}: write six hex digits")
         if not self.smallest_m > 0:

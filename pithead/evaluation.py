@@ -1,7 +1,8 @@
 """How good a detector is on labelled scenes, measured through the real scan path.
 
 Every number comes of whole scenes, seams and lines included, in the square metres of the detector's grid.
-Average precision is taken over all scores from `FLOOR`; counts, areas and lines at the card's thresholds.
+Average precision is taken over all scores from `FLOOR`; counts, areas and lines are what a plain scan with
+the card's thresholds has.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,19 +24,23 @@ from pithead.metrics import (
     Matches,
     ap_by_class,
     area_f1,
-    best_threshold,
     false_alarms_per_km2,
-    join,
     line_quality,
     match_scene,
 )
-from pithead.scan import Detections, lines_of, scan
+from pithead.scan import Detections, assemble, detect_tiles
 from pithead.seams import Merged
 
 Floats = npt.NDArray[np.float64]
 
 FLOOR = 0.02
 """Rows under this score are not looked at, not even for average precision."""
+
+STRIP_FLOOR = 0.1
+"""The same for pieces of strips, which are joined: at 0.02 the noise would glue strips together."""
+
+LADDER = tuple(round(0.05 * i, 2) for i in range(1, 16))
+"""Thresholds that are tried out to find the best."""
 
 SAME_OBJECT = 0.8
 """From this IoU on the area of a detection is compared with the true one."""
@@ -60,8 +65,13 @@ class SceneResult:
 
     scene: str
     area_km2: float
-    """Of the whole scene, nodata included."""
-    matches: Matches
+    """Of the valid pixels."""
+    curve: Matches
+    """From the lowest scores, for average precision."""
+    counted: Matches
+    """As a plain scan with the card's thresholds would have it."""
+    ladder: tuple[Matches, ...]
+    """The same with each of `LADDER` as the threshold of every class."""
     areas: Mapping[str, AreaResult]
     """By the name of each box class, in m²."""
     lines: LineResult
@@ -79,13 +89,34 @@ def evaluate_scene(
     """
     card = detector.card
     with open_scene(path, gsd_m=gsd_m) as scene:
-        found = scan(scene, Sensitive(detector, FLOOR), overlap_px=overlap_px)
-    span_width_px = card.span_width_m / card.gsd_m
-    truth = in_grid(labels, found.grid.to_grid, cell_px=card.cell_px, span_width_px=span_width_px)
-    boxes = corners_to_boxes(found.grid.to_grid(found.corners_scene))
-    sure = found.scores >= np.array(card.thresholds)[found.classes]
-    matches = match_scene(
-        boxes,
+        seen = detect_tiles(scene, Sensitive(detector, FLOOR), overlap_px)
+    grid = seen.grid
+    truth = in_grid(
+        labels,
+        grid.to_grid,
+        cell_px=card.cell_px,
+        span_width_px=card.span_width_m / card.gsd_m,
+        strip_pad_px=None,
+    )
+    lowest = [STRIP_FLOOR if known.geometry == "strip" else FLOOR for known in card.classes]
+    sure = assemble(seen.above(card.thresholds), card)
+    boxes = corners_to_boxes(grid.to_grid(sure.corners_scene))
+    merged = Merged(boxes, sure.scores, sure.classes)
+    return SceneResult(
+        scene=path.stem,
+        area_km2=seen.valid_px * card.gsd_m**2 / 1e6,
+        curve=_matches(assemble(seen.above(lowest), card), truth),
+        counted=_matches(sure, truth),
+        ladder=tuple(_matches(assemble(seen.above(rung), card), truth) for rung in LADDER),
+        areas={name: _areas(merged, truth, i, card.gsd_m) for i, name in _outlined(card)},
+        lines=_lines(sure, labels, card),
+        area_ratios={name: _ratios(merged, truth, i) for i, name in _outlined(card)},
+    )
+
+
+def _matches(found: Detections, truth: GridLabels) -> Matches:
+    return match_scene(
+        corners_to_boxes(found.grid.to_grid(found.corners_scene)),
         found.scores,
         found.classes,
         truth.boxes[~truth.ignore],
@@ -93,33 +124,26 @@ def evaluate_scene(
         truth.boxes[truth.ignore],
         truth.classes[truth.ignore],
     )
-    merged = Merged(boxes[sure], found.scores[sure], found.classes[sure])
-    return SceneResult(
-        scene=path.stem,
-        area_km2=found.grid.width * found.grid.height * card.gsd_m**2 / 1e6,
-        matches=matches,
-        areas={name: _areas(merged, truth, i, card.gsd_m) for i, name in _box_classes(card)},
-        lines=_lines(merged, labels, found, card),
-        area_ratios={name: _ratios(merged, truth, i) for i, name in _box_classes(card)},
-    )
 
 
 def summary(results: Sequence[SceneResult], card: Card) -> dict[str, Any]:
     """All scenes together as plain values for JSON; what cannot be measured is None."""
     km2 = sum(r.area_km2 for r in results)
-    every = [r.matches for r in results]
+    everything = [0.0] * len(card.classes)
+    curves = ap_by_class([r.curve for r in results], everything)
+    counts = ap_by_class([r.counted for r in results], everything)
     classes: dict[str, Any] = {}
-    for result, known in zip(ap_by_class(every, card.thresholds), card.classes, strict=True):
+    for curve, result, known in zip(curves, counts, card.classes, strict=True):
         row: dict[str, Any] = {
             "truth": result.n_truth,
-            "ap50": result.ap,
+            "ap50": curve.ap,
             "threshold": known.threshold,
             "precision": result.precision,
             "recall": result.recall,
             "f1": result.f1,
             "false_alarms_per_km2": false_alarms_per_km2(result, km2),
         }
-        if known.geometry == "box":
+        if known.geometry != "line":
             row["area_f1"] = sum((r.areas[known.name] for r in results), AreaResult(0, 0, 0)).f1
             ratios = [ratio for r in results for ratio in r.area_ratios[known.name]]
             row["area_ratio_median"] = float(np.median(ratios)) if ratios else None
@@ -141,19 +165,22 @@ def summary(results: Sequence[SceneResult], card: Card) -> dict[str, Any]:
 
 
 def best_thresholds(results: Sequence[SceneResult], card: Card) -> dict[str, float]:
-    """The score of each class at which its F1 over these scenes is highest; the card's own where none is."""
-    every = join(r.matches for r in results)
+    """The threshold of `LADDER` at which each class has its highest F1 over these scenes, scanned with it.
+
+    The card's own where a class has no truth or nothing is found.
+    """
+    nothing = [0.0] * len(card.classes)
+    rungs = [ap_by_class([r.ladder[i] for r in results], nothing) for i in range(len(LADDER))]
     chosen = {}
-    for i, known in enumerate(card.classes):
-        mine = every.classes == i
-        n_truth = int((every.truth_classes == i).sum())
-        best = best_threshold(every.scores[mine], every.hit[mine], n_truth)
-        chosen[known.name] = known.threshold if best is None else best
+    for class_id, known in enumerate(card.classes):
+        best = max(range(len(LADDER)), key=lambda i: (rungs[i][class_id].f1 or 0.0, LADDER[i]))
+        found = bool(rungs[best][class_id].true_positives)
+        chosen[known.name] = LADDER[best] if found else known.threshold
     return chosen
 
 
-def _box_classes(card: Card) -> list[tuple[int, str]]:
-    return [(i, known.name) for i, known in enumerate(card.classes) if known.geometry == "box"]
+def _outlined(card: Card) -> list[tuple[int, str]]:
+    return [(i, known.name) for i, known in enumerate(card.classes) if known.geometry != "line"]
 
 
 def _areas(found: Merged, truth: GridLabels, class_id: int, gsd_m: float) -> AreaResult:
@@ -174,7 +201,7 @@ def _ratios(found: Merged, truth: GridLabels, class_id: int) -> tuple[float, ...
     return tuple(float(ratio) for ratio in areas / true)
 
 
-def _lines(sure: Merged, labels: Sequence[Label], found: Detections, card: Card) -> LineResult:
+def _lines(found: Detections, labels: Sequence[Label], card: Card) -> LineResult:
     """Compare the lines in metres of the grid; a ring repeats its first point."""
     grid = found.grid
 
@@ -182,7 +209,7 @@ def _lines(sure: Merged, labels: Sequence[Label], found: Detections, card: Card)
         points = grid.to_grid(points_scene) * card.gsd_m
         return np.vstack([points, points[:1]]) if closed else points
 
-    predicted = [metres(line.points_scene, closed=line.closed) for line in lines_of(sure, grid, card)]
+    predicted = [metres(line.points_scene, closed=line.closed) for line in found.lines]
     known = [label for label in labels if label.geometry == "line"]
     target, doubtful = (
         [metres(label.points, closed=label.closed) for label in known if label.weight == weight]

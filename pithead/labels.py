@@ -1,7 +1,8 @@
 """Annotations: GeoJSON (map) or JSONL (scene px) → oriented boxes and spans (grid) → YOLO-OBB rows (tile).
 
-A heap or a rake of wagons is a polygon and is taught as one oriented box. A perimeter is a line and is taught
-as consecutive oriented boxes along it, its spans. What an annotator was unsure of is an "ignore": neither an
+A heap is a polygon and is taught as one oriented box. A rake of wagons is a polygon too, a strip: where it is
+long it is taught in pieces. A perimeter is a line and is taught as consecutive oriented boxes along it, its
+spans. What an annotator was unsure of is an "ignore": neither an
 object nor background.
 """
 
@@ -33,6 +34,8 @@ SPAN_WIDTH_PX = 20.0  # 12 m at 0.6 m: fence, cleared strip and patrol track
 _CONFIDENCES = frozenset({"sure", "probable", "possible"})
 _NO_LABEL = frozenset({"none", "hard_negative"})
 _GEOMETRY_KEYS = frozenset({"image", "class", "polygon", "line", "closed"})
+STRIP_PAD_PX = 3.0  # 1.8 m at 0.6 m: a single track is 5 px wide, too narrow for a network of stride 8
+_WHOLE_STRIP_PX = 64.0  # a strip no longer than two cells is one piece
 _SHORTEST_SPAN_PX = 8.0
 _BEND_PX = 1.5  # a vertex that bends a line by less than this is no visible corner, so no span starts there
 
@@ -59,7 +62,7 @@ class Label:
             LabelError: too few points, or points that are not finite (M, 2).
         """
         points = np.array(self.points, dtype=np.float64)
-        least = 3 if self.closed or self.geometry == "box" else 2
+        least = 3 if self.closed or self.geometry != "line" else 2
         if (
             points.ndim != 2
             or points.shape[1:] != (2,)
@@ -149,8 +152,9 @@ def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes
     lines = []
     for image, of_image in labels.items():
         for label in of_image:
-            where = {"polygon" if label.geometry == "box" else "line": label.points.tolist()}
-            shape = where if label.geometry == "box" else {**where, "closed": label.closed}
+            is_line = label.geometry == "line"
+            where = {"line" if is_line else "polygon": label.points.tolist()}
+            shape = {**where, "closed": label.closed} if is_line else where
             record = {"image": image, "class": classes[label.class_id].name, **shape, **label.attributes}
             if label.weight == "ignore" and _weight(classes[label.class_id], label.attributes) == "target":
                 record["confidence"] = "possible"
@@ -223,20 +227,47 @@ def spans_of(
     return canonical(np.array(spans, dtype=np.float64).reshape(-1, 5))
 
 
+def pieces_of(
+    label: Label, to_grid: Transform, *, cell_px: int = CELL_PX, pad_px: float = STRIP_PAD_PX
+) -> Floats:
+    """A strip as consecutive boxes (S, 5) in grid px, `pad_px` larger than what is there on every side.
+
+    A strip longer than two cells is cut across where the middle of it crosses the grid's cells, as a span is,
+    but pieces under half a cell join their neighbour.
+    Example: (0, 0) to (100, 10) gives lengths 32, 32, 36 and width 10, and with the pad 38, 38, 42 and 16.
+    """
+    box = fit_box(to_grid(label.points))
+    half = np.array([math.cos(box[4]), math.sin(box[4])]) * box[2] / 2
+    start, end = box[:2] - half, box[:2] + half
+    cuts = _cuts(start, end, cell_px, cell_px / 2) if box[2] > _WHOLE_STRIP_PX else [0.0, 1.0]
+    pieces = np.tile(box, (len(cuts) - 1, 1))
+    for piece, (t0, t1) in zip(pieces, pairwise(cuts), strict=True):
+        piece[:2] = start + (end - start) * (t0 + t1) / 2
+        piece[2] = (t1 - t0) * box[2]
+    pieces[:, 2:4] += 2 * pad_px
+    return canonical(pieces)
+
+
 def in_grid(
     labels: Sequence[Label],
     to_grid: Transform,
     *,
     cell_px: int = CELL_PX,
     span_width_px: float = SPAN_WIDTH_PX,
+    strip_pad_px: float | None = STRIP_PAD_PX,
 ) -> GridLabels:
-    """All labels of a scene as boxes in grid px: one for a polygon, the spans for a line."""
+    """All labels of a scene as boxes in grid px: one for a box, the spans of a line, the pieces of a strip.
+
+    With `strip_pad_px` None a strip is one box, unpadded: what the joined pieces are measured against.
+    """
     rows = [np.zeros((0, 5))]
     classes: list[int] = []
     ignore: list[bool] = []
     for label in labels:
         if label.geometry == "line":
             boxes = spans_of(label, to_grid, cell_px=cell_px, width_px=span_width_px)
+        elif label.geometry == "strip" and strip_pad_px is not None:
+            boxes = pieces_of(label, to_grid, cell_px=cell_px, pad_px=strip_pad_px)
         else:
             boxes = fit_box(to_grid(label.points))[None]
         rows.append(boxes)
@@ -284,14 +315,14 @@ def yolo_obb_rows(boxes: Floats, classes: npt.NDArray[np.int64], tile_px: int) -
     ]
 
 
-def _cuts(start: Floats, end: Floats, cell_px: int) -> list[float]:
+def _cuts(start: Floats, end: Floats, cell_px: int, shortest_px: float = _SHORTEST_SPAN_PX) -> list[float]:
     """Where a segment is cut, as fractions of it, 0 and 1 included; short end pieces joined."""
     delta = end - start
     axis = 0 if abs(delta[0]) >= abs(delta[1]) else 1
     low, high = sorted((float(start[axis]), float(end[axis])))
     lines = np.arange(math.floor(low / cell_px) + 1, math.ceil(high / cell_px)) * cell_px
     inner = sorted(float(t) for t in (lines - start[axis]) / delta[axis]) if len(lines) else []
-    shortest = _SHORTEST_SPAN_PX / max(float(np.hypot(*delta)), 1e-9)
+    shortest = shortest_px / max(float(np.hypot(*delta)), 1e-9)
     if inner and inner[0] < shortest:
         inner = inner[1:]
     if inner and 1.0 - inner[-1] < shortest:

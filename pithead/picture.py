@@ -29,7 +29,7 @@ def write_picture(path: Path, scene: Scene, detections: Detections, card: Card) 
     stroke = max(2, round(max(width, height) / 700))
     for corners, class_id in zip(detections.corners_scene, detections.classes.tolist(), strict=True):
         known = card.classes[class_id]
-        if known.geometry == "box":
+        if known.geometry != "line":
             _stroke(draw, corners * scale, known.colour, stroke, closed=True)
             counts[class_id] += 1
     for line in detections.lines:

@@ -52,6 +52,7 @@ class Recipe:
         colour: Largest relative change of saturation and of the balance of the bands.
         grey: Chance of a grey tile (panchromatic).
         soften: Chance of a blurred or noisy tile.
+        balance: Share of tiles under which the tiles of a rare class come more often; 0 draws all alike.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Recipe:
     colour: float
     grey: float
     soften: float
+    balance: float
 
     def __post_init__(self) -> None:
         """Check every value, so that nothing behind this door has to."""
@@ -132,7 +134,7 @@ def _check_type(key: str, expected: object, value: object) -> None:
 
 
 def _rules(r: Recipe) -> list[tuple[bool, str]]:
-    shares = {"flip": r.flip, "grey": r.grey, "soften": r.soften, "lr_end": r.lr_end}
+    shares = {"flip": r.flip, "grey": r.grey, "soften": r.soften, "balance": r.balance, "lr_end": r.lr_end}
     sizes = {"brightness": r.brightness, "colour": r.colour}
     return [
         (not r.name or "/" in r.name, "name must be a plain word"),

@@ -1,13 +1,13 @@
 """The main path: a scene goes in, detections come out.
 
 Tiles are read in a thread ahead of the model, tiles without a valid pixel are not run, what each tile saw is
-merged at the seams, and spans of perimeters are linked into lines.
+merged at the seams, pieces of strips are joined, and spans of perimeters are linked into lines.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,11 @@ from pithead.geometry import Window, boxes_to_corners
 from pithead.imagery import Pixels, Scene
 from pithead.lines import MAX_GAP_M, MIN_LINE_M, Line, link
 from pithead.seams import Merged, merge
+from pithead.strips import join
 from pithead.tiling import Grid, read_tile
+
+STRIP_BRIDGE_M = 24.0
+"""One missed piece of a strip is bridged; groups of wagons stand 40 m apart (labeling/guide.md)."""
 
 Progress = Callable[[int, int], None]
 
@@ -65,6 +69,30 @@ class Detections:
     tiles_run: int
     tiles_skipped: int
     """Tiles without a valid pixel."""
+    valid_px: int
+    """Valid pixels of the grid: the ground that was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileDetections:
+    """What each tile saw by itself: nothing merged yet."""
+
+    grid: Grid
+    windows: tuple[Window, ...]
+    """The tiles that were run."""
+    rows: tuple[npt.NDArray[np.float32], ...]
+    """(k, 7) of each: cx, cy, w, h in tile pixels, angle, score, class."""
+    valid_px: int
+
+    def above(self, thresholds: npt.ArrayLike) -> "TileDetections":
+        """Only the rows that reach the threshold of their class, one a class or one for all."""
+        least = np.asarray(thresholds, np.float64)
+
+        def kept(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            wanted = least[rows[:, 6].astype(np.intp)] if least.ndim else least
+            return rows[rows[:, 5] >= wanted]
+
+        return replace(self, rows=tuple(kept(rows) for rows in self.rows))
 
 
 def scan(
@@ -88,13 +116,26 @@ def scan(
         OptionError: An overlap or a batch that cannot be.
         SceneError: The scene cannot be read any further.
     """
+    return assemble(detect_tiles(scene, detector, overlap_px, batch, progress), detector.card)
+
+
+def detect_tiles(
+    scene: Scene,
+    detector: DetectorLike,
+    overlap_px: int = 128,
+    batch: int = 4,
+    progress: Progress | None = None,
+) -> TileDetections:
+    """Read every tile that has a valid pixel and run the detector on it; arguments as for `scan`."""
     card = detector.card
     check_options(card, overlap_px, batch)
     grid = Grid.of(scene, card.gsd_m, card.tile_px, overlap_px)
     windows: list[Window] = []
     rows: list[npt.NDArray[np.float32]] = []
     pending: list[tuple[Window, Pixels]] = []
+    valid_px = 0
     for done, (window, pixels) in enumerate(_read_ahead(scene, grid, 2 * batch), start=1):
+        valid_px += int(pixels.valid[grid.own(window)].sum())
         if pixels.valid.any():
             pending.append((window, pixels))
         if len(pending) == batch or (pending and done == len(grid)):
@@ -103,16 +144,41 @@ def scan(
             pending.clear()
         if progress is not None:
             progress(done, len(grid))
-    merged = merge(windows, rows, card.line_classes)
+    return TileDetections(grid, tuple(windows), tuple(rows), valid_px)
+
+
+def assemble(seen: TileDetections, card: Card) -> Detections:
+    """Merge what the tiles saw at their seams, join pieces of strips, link spans into lines."""
+    grid = seen.grid
+    merged = merge(seen.windows, seen.rows, card.line_classes | card.strip_classes)
+    for class_id in sorted(card.strip_classes):
+        merged = _strips_joined(merged, class_id, card)
     return Detections(
         corners_scene=grid.to_scene(boxes_to_corners(merged.boxes)),
         scores=merged.scores,
         classes=merged.classes,
         lines=lines_of(merged, grid, card),
         grid=grid,
-        tiles_run=len(windows),
-        tiles_skipped=len(grid) - len(windows),
+        tiles_run=len(seen.windows),
+        tiles_skipped=len(grid) - len(seen.windows),
+        valid_px=seen.valid_px,
     )
+
+
+def _strips_joined(merged: Merged, class_id: int, card: Card) -> Merged:
+    """The same detections with the pieces of one class joined, best score first again."""
+    mine = merged.classes == class_id
+    strips = join(
+        merged.boxes[mine],
+        merged.scores[mine],
+        pad_px=card.strip_pad_m / card.gsd_m,
+        bridge_px=STRIP_BRIDGE_M / card.gsd_m,
+    )
+    boxes = np.concatenate([merged.boxes[~mine], strips.boxes])
+    scores = np.concatenate([merged.scores[~mine], strips.scores])
+    classes = np.concatenate([merged.classes[~mine], np.full(len(strips.boxes), class_id, np.int64)])
+    order = np.lexsort((*boxes.T[::-1], classes, -scores))
+    return Merged(boxes[order], scores[order], classes[order])
 
 
 def check_options(card: Card, overlap_px: int, batch: int = 1) -> None:

@@ -63,15 +63,15 @@ class _Raw:
 def merge(
     windows: Sequence[Window],
     rows: Sequence[npt.NDArray[np.float32]],
-    line_classes: frozenset[int] = frozenset(),
+    piece_classes: frozenset[int] = frozenset(),
 ) -> Merged:
     """Merge what each tile saw into what is there.
 
     Args:
         windows: The tiles, in grid pixels, in any order.
         rows: One (k, 7) array per tile: cx, cy, w, h in tile pixels, angle, score, class.
-        line_classes: Classes whose boxes are spans of a line. Spans lie on the grid, so that two tiles see
-            the same span: one of a matched group is kept and none are joined.
+        piece_classes: Classes whose boxes are spans of a line or pieces of a strip. They lie on the grid, so
+            that two tiles see the same one: one of a matched group is kept and none are joined.
     """
     raw = _gather(windows, rows)
     if not len(raw.boxes):
@@ -83,7 +83,7 @@ def merge(
     for members in groups:
         class_id = int(raw.classes[members[0]])
         boxes.append(
-            _farthest(raw, members, inset) if class_id in line_classes else _resolve(raw, members, inset)
+            _farthest(raw, members, inset) if class_id in piece_classes else _resolve(raw, members, inset)
         )
         scores.append(raw.scores[members].max())
         classes.append(class_id)

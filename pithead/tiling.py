@@ -86,6 +86,15 @@ class Grid:
         out: Floats = np.asarray(points_grid, dtype=np.float64) / np.array([self.scale_x, self.scale_y])
         return out
 
+    def own(self, window: Window) -> tuple[slice, slice]:
+        """Rows and columns of a window that no later one shows: all together they are the scene once."""
+        stride = self.tile_px - self.overlap_px
+        last_row, last_column = (self.rows - 1) * stride, (self.columns - 1) * stride
+        return (
+            slice(0, self.tile_px if window.y == last_row else stride),
+            slice(0, self.tile_px if window.x == last_column else stride),
+        )
+
     def to_grid(self, points_scene: npt.ArrayLike) -> Floats:
         """Scene pixels, an array ending in 2, as grid pixels."""
         out: Floats = np.asarray(points_scene, dtype=np.float64) * np.array([self.scale_x, self.scale_y])

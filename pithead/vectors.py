@@ -52,7 +52,7 @@ class Layers:
 def layers(detections: Detections, scene: Scene, card: Card, origin: Origin) -> Layers:
     """The layers of a scene's detections; spans of perimeters are left out, their lines speak for them."""
     names = [known.name for known in card.classes]
-    shown = np.array([known.geometry == "box" for known in card.classes])[detections.classes]
+    shown = np.array([known.geometry != "line" for known in card.classes])[detections.classes]
     corners = detections.corners_scene[shown]
     sides = scene.sides_m(corners) if len(corners) else np.zeros((0, 2))
     boxes = {

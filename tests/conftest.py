@@ -24,17 +24,18 @@ def card_json() -> str:
     """The card of a small model, as it stands in an ONNX file."""
     return json.dumps(
         {
-            "schema": 1,
+            "schema": 2,
             "name": "constant",
             "classes": [
                 _class("mine_head", "box", "#e6194b"),
                 _class("coal_heap", "box", "#ffe119"),
                 _class("guard_perimeter", "line", "#f58231"),
-                _class("rail_loading", "box", "#42d4f4"),
+                _class("rail_loading", "strip", "#42d4f4"),
             ],
             "tile_px": TILE_PX,
             "gsd_m": 0.6,
             "span_width_m": 12.0,
+            "strip_pad_m": 1.8,
             "cell_px": 32,
             "stretch": "percentile 2-98",
             "top_k": 3,

@@ -34,7 +34,7 @@ def test_the_json_of_equal_cards_is_equal() -> None:
         {"gsd_m": float("nan")},
         {"classes": ()},
         {"classes": (HEAP, HEAP)},
-        {"schema": 2},
+        {"schema": 1},
         {"name": ""},
         {"top_k": 0},
     ],

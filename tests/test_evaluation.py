@@ -9,7 +9,7 @@ from conftest import MakeOnnx
 from PIL import Image
 
 from pithead.detector import Detector
-from pithead.evaluation import best_thresholds, evaluate_scene, summary
+from pithead.evaluation import LADDER, best_thresholds, evaluate_scene, summary
 from pithead.labels import Label
 
 HEAP, RAIL = 1, 3
@@ -40,7 +40,7 @@ def test_a_heap_found_in_three_quarters_of_its_length(tmp_path: Path, make_onnx:
     assert (rail["truth"], rail["ap50"], rail["precision"], rail["recall"]) == (1, 0.0, None, 0.0)
     assert found["km2"] == pytest.approx((256 * GSD_M / 1000) ** 2)
     assert found["classes"]["mine_head"]["ap50"] is None
-    assert best_thresholds([result], detector.card)["coal_heap"] == pytest.approx(0.9)
+    assert best_thresholds([result], detector.card)["coal_heap"] == LADDER[-1]
     assert json.loads(json.dumps(found)) == found
 
 

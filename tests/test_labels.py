@@ -18,6 +18,7 @@ from pithead.labels import (
     Label,
     box_of,
     in_grid,
+    pieces_of,
     read_facts,
     read_geojson,
     read_jsonl,
@@ -138,7 +139,7 @@ def test_what_is_written_is_read(tmp_path: Path, classes: ClassList) -> None:
         "empty": (),
         "b": (
             heap,
-            Label(3, "box", heap.points, True, "ignore", {}),  # noqa: FBT003
+            Label(3, "strip", heap.points, True, "ignore", {}),  # noqa: FBT003
             line((0, 0), (5, 0.5)),
             line((0, 0), (5, 0), (5, 5), closed=True),
         ),
@@ -267,6 +268,33 @@ def test_spans_by_hand(points: list[tuple[float, float]], lengths: list[float]) 
     spans = spans_of(line(*points), same)
     along = np.where(np.isclose(spans[:, 2], 20), spans[:, 3], spans[:, 2])  # short ones lie across
     assert along == pytest.approx(lengths)
+
+
+def strip(x: float, y: float, w: float, h: float) -> Label:
+    points = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
+    return Label(3, "strip", points, closed=True, weight="target", attributes={})
+
+
+@pytest.mark.parametrize(
+    ("length", "pieces"),
+    [
+        (64, [(37, 64)]),  # two cells: one piece
+        (100, [(18.5, 27), (48, 32), (84.5, 41)]),  # 5 to 105: cut at 32 and 64, the last 9 px are joined
+        (113, [(18.5, 27), (48, 32), (80, 32), (107, 22)]),
+    ],
+)
+def test_pieces_by_hand(length: float, pieces: list[tuple[float, float]]) -> None:
+    found = pieces_of(strip(5, 50, length, 10), same, pad_px=3)
+    assert found[:, [0, 2]] == pytest.approx(np.add(pieces, [0, 6]))
+    assert found[:, 1] == pytest.approx(55)
+    assert found[:, 3] == pytest.approx(16)
+
+
+def test_a_strip_is_measured_whole_and_taught_in_pieces() -> None:
+    labels = [strip(0, 50, 128, 10)]
+    taught, measured = in_grid(labels, same, strip_pad_px=3), in_grid(labels, same, strip_pad_px=None)
+    assert taught.classes.tolist() == [3] * 4
+    assert measured.boxes.tolist() == [[64, 55, 128, 10, 0]]
 
 
 def test_a_ring_is_closed_and_its_spans_lie_on_it() -> None:

@@ -30,6 +30,7 @@ ORDER = (
     "detector",
     "seams",
     "lines",
+    "strips",
     "scan",
     "evaluation",
     "vectors",

@@ -262,3 +262,21 @@ def test_training_leaves_the_floating_point_unit_as_it_was(dataset: Path, tmp_pa
     with pytest.raises(DatasetError):
         go(recipe, tmp_path / "run")
     assert float(torch.tensor(1e-40) * 1) > 0  # a denormal number is still one
+
+
+def test_tiles_of_a_rare_class_come_more_often() -> None:
+    from pithead.learning.samples import TrainTile, draw, repeats
+
+    def tile(*classes: str) -> TrainTile:
+        return TrainTile(Path("a.png"), Path("a.txt"), None, frozenset(classes))
+
+    # "rare" is on 1 of 16 tiles: wanted on 1/4, so its tile counts sqrt(4) = 2 of 17.
+    tiles = (tile("rare", "common"), *(tile("common") for _ in range(14)), tile())
+    weights = repeats(tiles, 0.25)
+    assert weights.tolist() == [2.0] + [1.0] * 15
+    assert repeats(tiles, 0.0).tolist() == [1.0] * 16
+    drawn = np.concatenate([draw(weights, np.random.default_rng(i)) for i in range(170)])
+    counts = np.bincount(drawn, minlength=16)
+    assert counts.sum() == 170 * 16
+    assert counts[0] == pytest.approx(2 * 170 * 16 / 17, rel=0.05)
+    assert sorted(draw(np.ones(16), np.random.default_rng(1)).tolist()) == list(range(16))

@@ -57,6 +57,7 @@ def found(*, empty: bool = False) -> Detections:
         grid=Grid(400, 300, 1.0, 1.0, 256, 64),
         tiles_run=2,
         tiles_skipped=0,
+        valid_px=120_000,
     )
 
 

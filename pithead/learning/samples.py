@@ -1,5 +1,7 @@
 """What training reads: tiles and label rows of a dataset, as batches for ultralytics' loss."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ class TrainTile:
     path: Path
     labels: Path
     ignores: Path | None
+    classes: frozenset[str]
+    """Names of the classes that it shows."""
 
 
 def read_tiles(dataset: Path, split: str) -> tuple[TrainTile, ...]:
@@ -32,7 +36,12 @@ def read_tiles(dataset: Path, split: str) -> tuple[TrainTile, ...]:
         DatasetError: There is no manifest, or it breaks the format.
     """
     return tuple(
-        TrainTile(dataset / t.path, dataset / t.labels, dataset / t.ignores if t.ignores else None)
+        TrainTile(
+            dataset / t.path,
+            dataset / t.labels,
+            dataset / t.ignores if t.ignores else None,
+            frozenset(name for name, count in t.counts.items() if count),
+        )
         for t in sorted(read_manifest(dataset), key=lambda tile: tile.path)
         if t.split == split
     )
@@ -83,6 +92,7 @@ class TrainingTiles(Dataset[Sample]):
         """Take the tiles of one split; training draws them in random order and random views."""
         self.tiles, self.recipe, self.training = tiles, recipe, training
         self._epoch, self._order = -1, np.arange(len(tiles))
+        self._repeats = repeats(tiles, recipe.balance)
 
     def __len__(self) -> int:
         """Return the number of tiles of one pass."""
@@ -93,7 +103,7 @@ class TrainingTiles(Dataset[Sample]):
         size = self.recipe.tile_px
         epoch, place = divmod(k, len(self.tiles))
         if self.training and epoch != self._epoch:
-            self._order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.tiles))
+            self._order = draw(self._repeats, np.random.default_rng([self.recipe.seed, epoch]))
             self._epoch = epoch
         tile = self.tiles[int(self._order[place])]
         pixels = read_pixels(tile.path, size)
@@ -110,6 +120,31 @@ class TrainingTiles(Dataset[Sample]):
             boxes[: len(classes)],
             boxes[len(classes) :],
         )
+
+
+def repeats(tiles: Sequence[TrainTile], share: float) -> npt.NDArray[np.float64]:
+    """How often each tile comes (N,), relative to the others: more often if it shows a rare class.
+
+    A class on a share f of the tiles below `share` repeats them by the root of share / f; a tile comes as
+    often as its rarest class asks.
+
+    A. Gupta, P. Dollár and R. Girshick: LVIS: A Dataset for Large Vocabulary Instance Segmentation.
+    CVPR 2019.
+    """
+    counts = Counter(name for tile in tiles for name in tile.classes)
+    factor = {name: max(1.0, (share * len(tiles) / count) ** 0.5) for name, count in counts.items()}
+    return np.array([max((factor[name] for name in tile.classes), default=1.0) for tile in tiles])
+
+
+def draw(weights: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """As many indices as there are weights (N,), in random order, each about as often as it weighs.
+
+    Systematic: an index of weight w comes floor or ceil of N · w / sum times, with equal weights once each.
+    """
+    order = rng.permutation(len(weights))
+    edges = np.cumsum(weights[order])
+    places = (np.arange(len(order)) + rng.random()) * edges[-1] / len(order)
+    return rng.permutation(order[np.minimum(np.searchsorted(edges, places, "right"), len(order) - 1)])
 
 
 def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
