@@ -32,6 +32,7 @@ from pithead.dataset import (
     write_manifest,
 )
 from pithead.errors import DatasetError, OptionError
+from pithead.files import lines_of, write_whole
 from pithead.geometry import Window
 from pithead.imagery import open_scene
 from pithead.labels import (
@@ -208,7 +209,7 @@ def cut_source(planned: Plan, options: Options, classes: ClassList, out: Path) -
     marker = out / "scenes" / f"{source.name}.jsonl"
     inputs = fingerprint(planned, options)
     if marker.is_file():
-        first, *rest = marker.read_text("utf-8").splitlines()
+        first, *rest = lines_of(marker.read_text("utf-8"))
         done = [Tile.from_json(line) for line in rest] if first == inputs else None
         if done is not None and all(
             (out / tile.path).is_file() and (out / tile.labels).is_file() for tile in done
@@ -310,14 +311,6 @@ def write_tile(
 def rows_of(boxes: npt.NDArray[np.float64], classes: npt.NDArray[np.int64], tile_px: int) -> bytes:
     """The label rows of a tile as the bytes of its file."""
     return "".join(row + "\n" for row in yolo_obb_rows(boxes, classes, tile_px)).encode()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def remove_strays(out: Path, tiles: Iterable[Tile]) -> None:

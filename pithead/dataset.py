@@ -13,6 +13,7 @@ from typing import Literal
 
 from pithead.classes import ClassList
 from pithead.errors import DatasetError
+from pithead.files import lines_of, write_whole
 from pithead.geometry import Window
 
 Split = Literal["train", "val"]
@@ -110,9 +111,7 @@ def split_sites(sites: Iterable[str], val_fraction: float, seed: int) -> dict[st
 def write_manifest(root: Path, tiles: Sequence[Tile]) -> None:
     """Write manifest.jsonl, ordered by path; it appears whole or not at all."""
     lines = [tile.to_json() + "\n" for tile in sorted(tiles, key=lambda tile: tile.path)]
-    part = root / (MANIFEST + ".part")
-    part.write_text("".join(lines), "utf-8")
-    part.replace(root / MANIFEST)
+    write_whole(root / MANIFEST, "".join(lines))
 
 
 def read_manifest(root: Path) -> tuple[Tile, ...]:
@@ -127,7 +126,7 @@ def read_manifest(root: Path) -> tuple[Tile, ...]:
         raise DatasetError(
             f"a dataset holds {MANIFEST}; {root} does not ({error}): cut it with datasets/cut.py"
         ) from error
-    return tuple(Tile.from_json(line) for line in text.splitlines() if line)
+    return tuple(Tile.from_json(line) for line in lines_of(text))
 
 
 def dataset_sha256(tiles: Iterable[Tile]) -> str:

@@ -42,6 +42,18 @@ STRIP_FLOOR = 0.1
 LADDER = tuple(round(0.05 * i, 2) for i in range(1, 16))
 """Thresholds that are tried out to find the best."""
 
+COLUMNS = (
+    "truth",
+    "ap50",
+    "precision",
+    "recall",
+    "f1",
+    "false_alarms_per_km2",
+    "area_f1",
+    "area_ratio_median",
+)
+"""What a table of a class shows, in order; each is a key of what `summary` says of a class."""
+
 SAME_OBJECT = 0.8
 """From this IoU on the area of a detection is compared with the true one."""
 

@@ -20,6 +20,7 @@ import shapely
 
 from pithead.classes import ClassInfo, ClassList, Geometry
 from pithead.errors import LabelError
+from pithead.files import write_whole
 from pithead.geometry import Window, boxes_to_corners, canonical, clip_boxes, fit_box
 from pithead.tiling import CELL_PX
 
@@ -161,7 +162,7 @@ def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes
             lines.append(json.dumps(record, ensure_ascii=False))
         if not of_image:
             lines.append(json.dumps({"image": image, "class": "none"}))
-    Path(path).write_text("".join(line + "\n" for line in lines), "utf-8")
+    write_whole(path, "".join(line + "\n" for line in lines))
 
 
 def read_geojson(path: str | Path, classes: ClassList, to_scene: Transform) -> tuple[Label, ...]:
@@ -333,7 +334,7 @@ def _cuts(start: Floats, end: Floats, cell_px: int, shortest_px: float = _SHORTE
 def _records(path: str | Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The JSON objects of a JSONL file, each with "path:line" for messages."""
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        lines = Path(path).read_text("utf-8").split("\n")  # not splitlines: U+2028 may stand in a note
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(
             f"a label file (JSONL) is needed; {path} cannot be read ({error}): check the path"

@@ -53,7 +53,14 @@ class Strips:
     pieces: Ints
 
 
-def join(boxes: npt.ArrayLike, scores: npt.ArrayLike, *, pad_px: float, bridge_px: float = 40.0) -> Strips:
+def join(
+    boxes: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    pad_px: float,
+    bridge_px: float = 40.0,
+    cell_px: float = 32.0,
+) -> Strips:
     """Join the pieces (N, 5) of one class into strips, in any order.
 
     Args:
@@ -61,13 +68,14 @@ def join(boxes: npt.ArrayLike, scores: npt.ArrayLike, *, pad_px: float, bridge_p
         scores: (N,)
         pad_px: What is taken off again.
         bridge_px: The longest gap that is bridged, end to end: one piece may have been missed.
+        cell_px: The length of most pieces, without the pad.
     """
     every, score = canonical(boxes), np.asarray(scores, np.float32).reshape(-1)
     kept = _without_doubles(every, score)
     every, score = every[kept], score[kept]
     if not len(every):
         return Strips(np.zeros((0, 5)), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    a, b = _neighbours(every, bridge_px + 2 * pad_px)
+    a, b = _neighbours(every, bridge_px + 2 * pad_px, cell_px)
     ones = np.ones(len(a), np.int8)
     _, group = connected_components(coo_array((ones, (a, b)), shape=(len(every), len(every))), directed=False)
     shrunk = every.copy()
@@ -97,12 +105,13 @@ def _without_doubles(boxes: Floats, scores: npt.NDArray[np.float32]) -> Ints:
     return np.asarray(order[~gone], np.int64)
 
 
-def _neighbours(boxes: Floats, bridge_px: float) -> tuple[Ints, Ints]:
+def _neighbours(boxes: Floats, bridge_px: float, cell_px: float) -> tuple[Ints, Ints]:
     """The pairs of pieces that are parts of one strip."""
     shapes = np.asarray(shapely.polygons(boxes_to_corners(boxes)), np.object_)
     a, b = shapely.STRtree(shapes).query(shapes, predicate="dwithin", distance=bridge_px)
     a, b = a[a < b].astype(np.int64), b[a < b].astype(np.int64)
-    joined = _end_to_end(boxes[a], boxes[b], bridge_px) | _filling(boxes[a], boxes[b], shapes[a], shapes[b])
+    in_line = _end_to_end(boxes[a], boxes[b], bridge_px)
+    joined = in_line | _filling(boxes[a], boxes[b], shapes[a], shapes[b], cell_px)
     return a[joined], b[joined]
 
 
@@ -123,12 +132,30 @@ def _end_to_end(a: Floats, b: Floats, bridge_px: float) -> npt.NDArray[np.bool_]
     )
 
 
+def _beside(a: Floats, b: Floats, cell_px: float) -> npt.NDArray[np.bool_]:
+    """Whether two pieces lie beside each other on parallel tracks: two groups, not one.
+
+    The larger one says which way its strip runs: along its long side, unless it is as wide as a cell is long.
+    """
+    larger = np.where((a[:, 2] * a[:, 3] >= b[:, 2] * b[:, 3])[:, None], a, b)
+    offset = b[:, :2] - a[:, :2]
+    cos, sin = np.cos(larger[:, 4]), np.sin(larger[:, 4])
+    along = np.abs(offset[:, 0] * cos + offset[:, 1] * sin)
+    across = np.abs(offset[:, 1] * cos - offset[:, 0] * sin)
+    elongated = larger[:, 2] >= ELONGATED * larger[:, 3]
+    return np.asarray(elongated & (larger[:, 3] < cell_px) & (across > along))
+
+
 def _filling(
-    a: Floats, b: Floats, shapes_a: npt.NDArray[np.object_], shapes_b: npt.NDArray[np.object_]
+    a: Floats,
+    b: Floats,
+    shapes_a: npt.NDArray[np.object_],
+    shapes_b: npt.NDArray[np.object_],
+    cell_px: float,
 ) -> npt.NDArray[np.bool_]:
     """Touching pieces, sides parallel, that nearly fill the rectangle round both."""
     turn = (b[:, 4] - a[:, 4] + np.pi / 4) % (np.pi / 2) - np.pi / 4
-    found = (np.abs(turn) <= TURN) & shapely.intersects(shapes_a, shapes_b)
+    found = (np.abs(turn) <= TURN) & ~_beside(a, b, cell_px) & shapely.intersects(shapes_a, shapes_b)
     both = shapely.union(shapes_a[found], shapes_b[found])
     around = np.array([np.prod(fit_box(shapely.get_coordinates(shape))[2:4]) for shape in both])
     found[found] = shapely.area(both) >= FILLED * around if len(both) else False

@@ -157,6 +157,12 @@ def test_what_is_written_is_read(tmp_path: Path, classes: ClassList) -> None:
         )
 
 
+def test_a_line_separator_in_a_note_ends_no_line(tmp_path: Path, classes: ClassList) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"image": "a", "class": "none", "note": "one\u2028two\x85three"}\n', "utf-8")
+    assert read_jsonl(path, classes) == {"a": ()}
+
+
 def test_site_and_date(tmp_path: Path) -> None:
     path = jsonl(
         tmp_path / "a.jsonl",

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports only modules before it. DESIGN.md prints the same list; a test holds the two together.
 ORDER = (
     "errors",
+    "files",
     "program",
     "geometry",
     "imagery",

@@ -7,19 +7,11 @@ import cyclopts
 
 from pithead.card import Card
 from pithead.detector import Detector
+from pithead.evaluation import COLUMNS
+from pithead.files import write_whole
 from pithead.program import run
 
 app = cyclopts.App(name="card.py", help_format="plaintext")
-COLUMNS = (
-    "truth",
-    "ap50",
-    "precision",
-    "recall",
-    "f1",
-    "false_alarms_per_km2",
-    "area_f1",
-    "area_ratio_median",
-)
 
 
 @app.default
@@ -35,7 +27,7 @@ def card(weights: Path, *, out: Path | None = None) -> None:
     """
     detector = Detector.open(weights)
     target = out or weights.with_suffix(".md")
-    target.write_text(page(detector.card, weights, detector.sha256), encoding="utf-8")
+    write_whole(target, page(detector.card, weights, detector.sha256))
     print(target)
 
 

@@ -14,7 +14,8 @@ from rich.table import Table
 from pithead.classes import load_classes
 from pithead.detector import Detector
 from pithead.errors import ClassesError, DatasetError, OptionError
-from pithead.evaluation import SceneResult, best_thresholds, evaluate_scene, summary
+from pithead.evaluation import COLUMNS, SceneResult, best_thresholds, evaluate_scene, summary
+from pithead.files import write_whole
 from pithead.labels import Label, read_jsonl
 from pithead.program import run
 
@@ -95,9 +96,7 @@ def evaluate(
     _print(numbers)
     if out is not None:
         numbers["best_thresholds"] = best_thresholds(results, card)
-        partial = out.with_name(f".{out.name}.partial")
-        partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-        partial.replace(out)
+        write_whole(out, json.dumps(numbers, indent=2) + "\n")
 
 
 def _run(jobs: list[Job], workers: int) -> list[SceneResult]:
@@ -109,21 +108,11 @@ def _run(jobs: list[Job], workers: int) -> list[SceneResult]:
 
 
 def _print(numbers: dict[str, Any]) -> None:
-    columns = (
-        "truth",
-        "ap50",
-        "precision",
-        "recall",
-        "f1",
-        "false_alarms_per_km2",
-        "area_f1",
-        "area_ratio_median",
-    )
     table = Table(title=f"{numbers['scenes']} scenes, {numbers['km2']:.1f} km²")
-    for column in ("class", "threshold", *columns):
+    for column in ("class", "threshold", *COLUMNS):
         table.add_column(column)
     for name, row in numbers["classes"].items():
-        table.add_row(name, _text(row["threshold"]), *(_text(row.get(column)) for column in columns))
+        table.add_row(name, _text(row["threshold"]), *(_text(row.get(column)) for column in COLUMNS))
     console = Console(width=150)
     console.print(table)
     lines = numbers["lines"]
