@@ -35,7 +35,8 @@ app = App(name="scan.py")
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 IMAGES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
-RESULTS = (".geojson", ".gpkg", ".parquet", ".png", ".run.json")
+RECORD = ".run.json"
+RESULTS = (".geojson", ".gpkg", ".parquet", ".png", RECORD)
 LIBRARIES = ("numpy", "onnxruntime", "rasterio", "pyproj", "shapely", "scipy", "geopandas", "pyarrow")
 
 
@@ -46,16 +47,22 @@ class Options:
     gsd: float | None
     overlap: int
     threads: int | None
+    classes: tuple[str, ...]
+    min_score: float | None
+    limit: int | None
 
 
 @app.default
-def scan_scenes(
+def scan_scenes(  # noqa: PLR0913 (options of a command line)
     *scenes: Path,
     weights: Path | None = None,
     out: Path = Path("out"),
     gsd: Annotated[float | None, Parameter(help="Metres per pixel, for scenes without georeference.")] = None,
     overlap: int = 128,
     threads: int | None = None,
+    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    min_score: float | None = None,
+    limit: int | None = None,
     quiet: bool = False,
 ) -> None:
     """Find mine heads, coal heaps, guard perimeters and rail loading in scenes.
@@ -75,17 +82,25 @@ def scan_scenes(
         How far tiles overlap, in pixels of the model: a multiple of 32, at most half a tile.
     threads:
         Threads of the model; without it all cores.
+    classes:
+        Only these classes, by name.
+    min_score:
+        The lowest score of a detection, instead of the card's threshold of each class.
+    limit:
+        At most so many detections of a scene, the surest.
     quiet:
         No progress bar and no table.
     """
     paths = _images(scenes)
     _refuse_overwriting(paths, out)
     weights = weights or _starter()
-    detector = Detector.open(weights, threads=threads)
+    if limit is not None and limit < 1:
+        raise OptionError(f"expected a limit of at least 1 detection, got {limit}")
+    detector = Detector.open(weights, threads=threads).asked_for(classes, min_score)
     check_options(detector.card, overlap)
     for path in paths:  # a bad scene is told of before any work is done
         open_scene(path, gsd_m=gsd).close()
-    options = Options(gsd, overlap, threads)
+    options = Options(gsd, overlap, threads, classes, min_score, limit)
     results = [_scan_one(path, detector, weights, out, options, quiet=quiet) for path in paths]
     if not quiet:
         Console().print(_table(results, detector.card))
@@ -140,6 +155,7 @@ def _scan_one(
             overlap_px=options.overlap,
             progress=lambda done, of: bar.update(bar.task_ids[0], completed=done, total=of),
         )
+        found = found if options.limit is None else found.surest(options.limit, detector.card.line_classes)
         scanned = time.perf_counter()
         result = layers(found, scene, detector.card, origin)
         with _all_or_nothing(out) as folder:
@@ -159,8 +175,9 @@ def _scan_one(
                     "write_s": round(time.perf_counter() - scanned, 3),
                 },
             }
+            facts["results"] = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
             record = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-            (folder / f"{path.stem}.run.json").write_text(record, encoding="utf-8")
+            (folder / f"{path.stem}{RECORD}").write_text(record, encoding="utf-8")
     return result
 
 
@@ -177,7 +194,11 @@ def _bar(name: str, *, quiet: bool) -> Iterator[Progress]:
 
 @contextmanager
 def _all_or_nothing(out: Path) -> Iterator[Path]:
-    """A folder beside the results, whose files are moved among them if all went well."""
+    """A folder beside the results, whose files are moved among them if all went well.
+
+    The record names the hashes of the others: an old one goes first and the new one comes last, so that
+    results with a record are whole whenever the program is killed.
+    """
     made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -186,7 +207,9 @@ def _all_or_nothing(out: Path) -> Iterator[Path]:
         raise OptionError(f"{out}: expected a folder to write to, got {error.strerror}") from error
     try:
         yield folder
-        for file in sorted(folder.iterdir()):
+        files = sorted(folder.iterdir(), key=lambda file: (file.name.endswith(RECORD), file.name))
+        (out / files[-1].name).unlink(missing_ok=True)
+        for file in files:
             os.replace(file, out / file.name)  # noqa: PTH105 (atomic within one file system)
     except BaseException:
         shutil.rmtree(folder)

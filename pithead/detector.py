@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,24 @@ class Detector:
         card = Card.from_json(metadata[METADATA_KEY])
         _check_contract(path, session, card)
         return cls(path, session, card, hashlib.sha256(content).hexdigest())
+
+    def asked_for(self, names: Sequence[str] | None = None, min_score: float | None = None) -> "Detector":
+        """The same detector that keeps only rows of the named classes, or from another score on.
+
+        Raises:
+            OptionError: A class that the card does not name, or a score that is not within 0 and 1.
+        """
+        known = [c.name for c in self.card.classes]
+        if strange := sorted(set(names or ()) - set(known)):
+            raise OptionError(f"expected classes of {', '.join(known)}; got {', '.join(strange)}")
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise OptionError(f"expected a lowest score of 0 to 1, got {min_score}")
+        asked = Detector(self.path, self._session, self.card, self.sha256)
+        if min_score is not None:
+            asked._thresholds = np.full(len(known), min_score, np.float32)
+        if names:
+            asked._thresholds[[name not in names for name in known]] = np.inf
+        return asked
 
     def detect(self, tiles: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
         """Return the rows (k, 7) of each tile of (N, H, W, 3) uint8 RGB, best score first.

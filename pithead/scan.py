@@ -22,6 +22,9 @@ from pithead.seams import Merged, merge
 from pithead.strips import join
 from pithead.tiling import Grid, read_tile
 
+EDGE_PX = 2.0
+"""Nearer to the scene's edge than this (pixels of the model) an object counts as cut: boxes stop short."""
+
 STRIP_BRIDGE_M = 24.0
 """One missed piece of a strip is bridged; groups of wagons stand 40 m apart (labeling/guide.md)."""
 
@@ -71,6 +74,28 @@ class Detections:
     """Tiles without a valid pixel."""
     valid_px: int
     """Valid pixels of the grid: the ground that was looked at."""
+
+    def cut(self, points_scene: npt.NDArray[np.float64]) -> bool:
+        """Whether an outline or line (M, 2) reaches the scene's edge, so that part of it may lie beyond."""
+        points, size = self.grid.to_grid(points_scene), np.array([self.grid.width, self.grid.height])
+        return bool((points < EDGE_PX).any() or (points > size - EDGE_PX).any())
+
+    def surest(self, limit: int, line_classes: frozenset[int]) -> "Detections":
+        """At most `limit` of what a map shows, by score: lines, and boxes that are no spans of lines."""
+        whole = ~np.isin(self.classes, list(line_classes))
+        scores = np.concatenate([self.scores[whole], [line.score for line in self.lines]])
+        kept = np.zeros(len(scores), bool)
+        kept[np.argsort(-scores, kind="stable")[:limit]] = True
+        boxes = ~whole
+        boxes[whole] = kept[: whole.sum()]
+        lines = tuple(line for line, wanted in zip(self.lines, kept[whole.sum() :], strict=True) if wanted)
+        return replace(
+            self,
+            corners_scene=self.corners_scene[boxes],
+            scores=self.scores[boxes],
+            classes=self.classes[boxes],
+            lines=lines,
+        )
 
 
 @dataclass(frozen=True, slots=True)

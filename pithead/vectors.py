@@ -14,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyogrio
 import shapely
 
 from pithead.card import Card
@@ -44,9 +45,9 @@ class Layers:
     """What a map shows of a scene, in scene pixels, with what can be said of it in metres."""
 
     boxes: gpd.GeoDataFrame
-    """Polygons: class, score, length_m, width_m, area_m2 and the origin."""
+    """Polygons: class, score, length_m, width_m, area_m2, centre, cut by the scene's edge, and the origin."""
     perimeters: gpd.GeoDataFrame
-    """LineStrings, rings closed: class, score, length_m, closed, enclosed_area_m2, spans and the origin."""
+    """LineStrings, rings closed: as boxes, but closed, enclosed_area_m2 and spans for width and area."""
 
 
 def layers(detections: Detections, scene: Scene, card: Card, origin: Origin) -> Layers:
@@ -61,6 +62,8 @@ def layers(detections: Detections, scene: Scene, card: Card, origin: Origin) -> 
         "length_m": sides.max(axis=1, initial=0).round(2),
         "width_m": sides.min(axis=1, initial=np.inf).round(2),
         "area_m2": np.array([scene.area_m2(box) for box in corners], np.float64).round(2),
+        **_centres(corners.mean(axis=1), scene),
+        "cut": np.array([detections.cut(box) for box in corners], np.bool_),
     }
     lines = detections.lines
     courses = [_course(line) for line in lines]
@@ -73,11 +76,26 @@ def layers(detections: Detections, scene: Scene, card: Card, origin: Origin) -> 
             [scene.area_m2(line.points_scene) if line.closed else np.nan for line in lines], np.float64
         ).round(2),
         "spans": np.array([line.spans for line in lines], np.int64),
+        **_centres(np.array([course.mean(axis=0) for course in courses]).reshape(-1, 2), scene),
+        "cut": np.array([detections.cut(line.points_scene) for line in lines], np.bool_),
     }
     return Layers(
         _frame(boxes, [shapely.Polygon(box) for box in corners], origin),
         _frame(perimeters, [shapely.LineString(course) for course in courses], origin),
     )
+
+
+def _centres(points_scene: Floats, scene: Scene) -> dict[str, Floats]:
+    """The columns that say where the middle of each object (N, 2) is: in pixels, and on the ground."""
+    lonlat = np.full(points_scene.shape, np.nan)
+    if scene.crs is not None and len(points_scene):
+        lonlat = scene.to_lonlat(points_scene)
+    return {
+        "centre_x_px": points_scene[:, 0].round(PIXEL_DECIMALS),
+        "centre_y_px": points_scene[:, 1].round(PIXEL_DECIMALS),
+        "centre_lon": lonlat[:, 0].round(DEGREE_DECIMALS),
+        "centre_lat": lonlat[:, 1].round(DEGREE_DECIMALS),
+    }
 
 
 def _course(line: SceneLine) -> Floats:
@@ -134,7 +152,11 @@ def _features(frame: gpd.GeoDataFrame, decimals: int) -> Iterator[dict[str, obje
 
 
 def write_geopackage(path: Path, found: Layers, scene: Scene) -> None:
-    """Write the layers `boxes` and `perimeters` in the CRS of the scene, or in its pixels."""
+    """Write the layers `boxes` and `perimeters` in the CRS of the scene, or in its pixels.
+
+    The time that a GeoPackage carries is fixed: the same detections give the same bytes.
+    """
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"})
     for name, frame, kind in (
         ("boxes", found.boxes, "Polygon"),
         ("perimeters", found.perimeters, "LineString"),
@@ -166,7 +188,7 @@ def write_geoparquet(path: Path, found: Layers, scene: Scene) -> None:
 
 def _column(frame: gpd.GeoDataFrame, name: str) -> pd.Series:
     """A column, or one of nothing; with types that know nothing beside True and 3."""
-    kinds = {"closed": "boolean", "spans": "Int64"}
+    kinds = {"closed": "boolean", "cut": "boolean", "spans": "Int64"}
     kind = kinds.get(name, "object" if name in {"class", "scene"} or name.endswith("256") else "float64")
     if name in frame.columns:
         column: pd.Series = frame[name].astype(kind)

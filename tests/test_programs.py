@@ -1,5 +1,6 @@
 """Programs end well or with one clear line and status 2, and never leave half a result."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -139,10 +140,35 @@ def test_a_folder_of_scenes(tmp_path: Path, make_onnx: MakeOnnx) -> None:
     assert sorted(p.name for p in out.iterdir()) == sorted(f"{s}.{e}" for s in "ab" for e in endings)
     record = json.loads((out / "b.run.json").read_text())
     assert record["counts"]["classes"]["coal_heap"] == len(gpd.read_file(out / "b.gpkg", layer="boxes")) > 0
-    assert record["options"] == {"gsd": 0.6, "overlap": 64, "threads": None}
+    asked = {"gsd": 0.6, "overlap": 64, "threads": None, "classes": [], "min_score": None, "limit": None}
+    assert record["options"] == asked
+    hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in record["results"]}
+    assert record["results"] == hashes
+    assert sorted(hashes) == [f"b.{e}" for e in endings if e != "run.json"]
     assert record["scene"]["crs"] == "EPSG:32652"
     assert len(record["scene"]["sha256"]) == len(record["weights"]["sha256"]) == 64
     assert "coal_heap" in done.stdout
+
+
+def test_only_what_was_asked_for(tmp_path: Path, make_onnx: MakeOnnx) -> None:
+    scene = write_image(tmp_path / "a.tif", **PLACE)
+    wagons = [200.0, 200.0, 60.0, 12.0, 0.0, 0.2, 3.0]  # under the card's threshold of 0.25
+    weights = make_onnx([HEAP, wagons])
+
+    def classes(*options: str) -> list[str]:
+        done = program(scene, "--weights", weights, "--out", tmp_path / "out", "--quiet", *options)
+        assert done.returncode == 0, done.stderr
+        document = json.loads((tmp_path / "out" / "a.geojson").read_text())
+        return sorted({feature["properties"]["class"] for feature in document["features"]})
+
+    assert classes() == ["coal_heap"]
+    assert classes("--min-score", "0.1") == ["coal_heap", "rail_loading"]
+    assert classes("--min-score", "0.1", "--classes", "rail_loading") == ["rail_loading"]
+    assert classes("--min-score", "0.1", "--limit", "1") == ["coal_heap"]
+    for wrong in (("--classes", "heap"), ("--min-score", "2"), ("--limit", "0")):
+        done = program(scene, "--weights", weights, "--out", tmp_path / "none", *wrong)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert not (tmp_path / "none").exists()
 
 
 def test_help_says_what_it_does() -> None:

@@ -1,6 +1,8 @@
 """Detections become map layers that other programs read."""
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -93,6 +95,43 @@ def test_metres(scene: Scene, card: Card) -> None:
     assert line["length_m"] == pytest.approx(100 / 0.9996, rel=1e-3)
     assert np.isnan(line["enclosed_area_m2"])
     assert heap["scene_sha256"] == ring["scene_sha256"] == "a" * 64
+
+
+def test_centres_and_what_the_edge_of_the_scene_cuts(scene: Scene, flat: Scene, card: Card) -> None:
+    # The ring runs from (50, 50) to (250, 150) and the heap from (100, 100) to (200, 140) in 400 x 300 px.
+    result = layers(found(), scene, card, ORIGIN)
+    (heap,) = result.boxes.to_dict("records")
+    assert (heap["centre_x_px"], heap["centre_y_px"]) == (150, 120)
+    assert [heap["centre_lon"], heap["centre_lat"]] == pytest.approx(scene.to_lonlat([150, 120]), abs=1e-7)
+    assert not result.boxes["cut"].any()
+    assert not result.perimeters["cut"].any()
+    moved = replace(found(), corners_scene=found().corners_scene - [99, 0])
+    assert layers(moved, scene, card, ORIGIN).boxes["cut"].tolist() == [True]
+    assert np.isnan(layers(found(), flat, card, ORIGIN).boxes["centre_lon"]).all()
+
+
+def test_the_surest(card: Card) -> None:
+    # Heap 0.9, ring 0.8, line 0.7; the span of 0.8 is no detection by itself.
+    for limit, boxes, lines in ((1, 1, 0), (2, 1, 1), (3, 1, 2), (9, 1, 2)):
+        kept = found().surest(limit, card.line_classes)
+        assert ((kept.classes == 1).sum(), len(kept.lines)) == (boxes, lines)
+    assert len(found(empty=True).surest(1, card.line_classes).scores) == 0
+
+
+def test_the_same_detections_give_the_same_bytes(scene: Scene, card: Card, tmp_path: Path) -> None:
+    written = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        result = layers(found(), scene, card, ORIGIN)
+        for suffix, write in (
+            ("geojson", write_geojson),
+            ("gpkg", write_geopackage),
+            ("parquet", write_geoparquet),
+        ):
+            write(tmp_path / name / f"x.{suffix}", result, scene)
+        written.append([path.read_bytes() for path in sorted((tmp_path / name).iterdir())])
+        time.sleep(0.01)  # a GeoPackage would carry the time to the millisecond
+    assert written[0] == written[1]
 
 
 def test_geojson_is_rfc_7946(scene: Scene, card: Card, tmp_path: Path) -> None:
