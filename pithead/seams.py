@@ -77,15 +77,15 @@ def merge(
     if not len(raw.boxes):
         return Merged(raw.boxes, raw.scores, raw.classes)
     pairs, overlap = _candidates(raw)
-    groups = _groups(raw, pairs, overlap)
+    groups, best = _groups(raw, pairs, overlap)
     inset = _inset(raw)
     boxes, scores, classes = [], [], []
-    for members in groups:
+    for members, score in zip(groups, best, strict=True):
         class_id = int(raw.classes[members[0]])
         boxes.append(
             _farthest(raw, members, inset) if class_id in piece_classes else _resolve(raw, members, inset)
         )
-        scores.append(raw.scores[members].max())
+        scores.append(score)
         classes.append(class_id)
     merged = Merged(np.stack(boxes), np.asarray(scores, np.float32), np.asarray(classes, np.int64))
     order = np.lexsort((*merged.boxes.T[::-1], merged.classes, -merged.scores))
@@ -176,8 +176,11 @@ def _matches(raw: _Raw, pairs: Ints, iou: Floats) -> Iterator[tuple[float, int, 
                 yield float(gain[r, c]), int(left[r]), int(right[c])
 
 
-def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> list[Ints]:
-    """Members of every object. Surest matches first; a group never holds two boxes of one tile."""
+def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> tuple[list[Ints], list[float]]:
+    """Members and best score of every object.
+
+    Surest matches first; a group never holds two boxes of one tile.
+    """
     parent = list(range(len(raw.boxes)))
     tiles = [{int(t)} for t in raw.tiles]
 
@@ -199,13 +202,14 @@ def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> list[Ints]:
     return _absorb(raw, [np.asarray(m, np.int64) for m in members.values()], pairs)
 
 
-def _absorb(raw: _Raw, groups: list[Ints], pairs: Ints) -> list[Ints]:
-    """Drop a lone cut part where a neighbour sees the whole object, already matched to another part.
+def _absorb(raw: _Raw, groups: list[Ints], pairs: Ints) -> tuple[list[Ints], list[float]]:
+    """Drop a lone cut part that lies within an object of which a neighbour sees the whole; its score stays.
 
     A detector may see the stump of an object as two stumps; the neighbour knows better.
     """
+    best = [float(raw.scores[members].max()) for members in groups]
     if not len(pairs):
-        return groups
+        return groups, best
     cut = _inset(raw) < CUT_PX
     size = np.zeros(len(raw.boxes), np.int64)
     for members in groups:
@@ -214,8 +218,13 @@ def _absorb(raw: _Raw, groups: list[Ints], pairs: Ints) -> list[Ints]:
     both = both[cut[both[:, 0]] & (size[both[:, 0]] == 1) & ~cut[both[:, 1]]]
     part = shapely.intersection(raw.polygons[both[:, 0]], _frames(raw.bounds[raw.tiles[both[:, 0]]]))
     inside = shapely.area(shapely.intersection(part, raw.polygons[both[:, 1]]))
-    dropped = set(both[inside >= COVERED * shapely.area(part), 0].tolist())
-    return [m for m in groups if int(m[0]) not in dropped]
+    home = {int(i): number for number, members in enumerate(groups) for i in members}
+    dropped: set[int] = set()
+    for lone, whole in both[inside >= COVERED * shapely.area(part)].tolist():
+        dropped.add(home[lone])
+        best[home[whole]] = max(best[home[whole]], float(raw.scores[lone]))
+    kept = [number for number in range(len(groups)) if number not in dropped]
+    return [groups[number] for number in kept], [best[number] for number in kept]
 
 
 def _inset(raw: _Raw) -> Floats:

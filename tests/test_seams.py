@@ -64,6 +64,16 @@ def test_two_tiles(case: str) -> None:
     assert sorted(merged.boxes[:, :4].round(3).tolist()) == sorted(list(map(float, b)) for b in there)
 
 
+def test_a_stump_that_is_absorbed_leaves_its_score() -> None:
+    left, right, there = CASES["two stumps of what the right sees whole"]
+    for stump in (0, 1):
+        surer = left.copy()
+        surer[stump, 5] = 0.95
+        merged = merge([LEFT, RIGHT], [surer, right])
+        assert merged.scores.tolist() == pytest.approx([0.95])
+        assert merged.boxes[:, :4].round(3).tolist() == [list(map(float, there[0]))]
+
+
 def test_no_tiles() -> None:
     assert merge([], []).boxes.shape == (0, 5)
 
