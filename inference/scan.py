@@ -50,6 +50,7 @@ class Options:
     classes: tuple[str, ...]
     min_score: float | None
     limit: int | None
+    readers: int
 
 
 @app.default
@@ -63,6 +64,7 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     min_score: float | None = None,
     limit: int | None = None,
+    readers: int = 1,
     quiet: bool = False,
 ) -> None:
     """Find mine heads, coal heaps, guard perimeters and rail loading in scenes.
@@ -88,6 +90,8 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
         The lowest score of a detection, instead of the card's threshold of each class.
     limit:
         At most so many detections of a scene, the surest.
+    readers:
+        Threads that read tiles ahead of the model.
     quiet:
         No progress bar and no table.
     """
@@ -97,10 +101,10 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
     if limit is not None and limit < 1:
         raise OptionError(f"expected a limit of at least 1 detection, got {limit}")
     detector = Detector.open(weights, threads=threads).asked_for(classes, min_score)
-    check_options(detector.card, overlap)
+    check_options(detector.card, overlap, readers=readers)
     for path in paths:  # a bad scene is told of before any work is done
         open_scene(path, gsd_m=gsd).close()
-    options = Options(gsd, overlap, threads, classes, min_score, limit)
+    options = Options(gsd, overlap, threads, classes, min_score, limit, readers)
     results = [_scan_one(path, detector, weights, out, options, quiet=quiet) for path in paths]
     if not quiet:
         Console().print(_table(results, detector.card))
@@ -153,6 +157,7 @@ def _scan_one(
             scene,
             detector,
             overlap_px=options.overlap,
+            readers=options.readers,
             progress=lambda done, of: bar.update(bar.task_ids[0], completed=done, total=of),
         )
         found = found if options.limit is None else found.surest(options.limit, detector.card.line_classes)

@@ -7,7 +7,9 @@ merged at the seams, pieces of strips are joined, and spans of perimeters are li
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
@@ -127,6 +129,7 @@ def scan(
     overlap_px: int = 128,
     batch: int = 4,
     progress: Progress | None = None,
+    readers: int = 1,
 ) -> Detections:
     """Find what the detector knows in the whole scene.
 
@@ -136,12 +139,13 @@ def scan(
         overlap_px: How far neighbouring tiles overlap, a multiple of 32 and at most half a tile.
         batch: How many tiles go through the model at once.
         progress: Called with the number of tiles done and of all tiles.
+        readers: Threads that read tiles ahead of the model; the result is the same for any number.
 
     Raises:
         OptionError: An overlap or a batch that cannot be.
         SceneError: The scene cannot be read any further.
     """
-    return assemble(detect_tiles(scene, detector, overlap_px, batch, progress), detector.card)
+    return assemble(detect_tiles(scene, detector, overlap_px, batch, progress, readers), detector.card)
 
 
 def detect_tiles(
@@ -150,16 +154,19 @@ def detect_tiles(
     overlap_px: int = 128,
     batch: int = 4,
     progress: Progress | None = None,
+    readers: int = 1,
 ) -> TileDetections:
     """Read every tile that has a valid pixel and run the detector on it; arguments as for `scan`."""
     card = detector.card
-    check_options(card, overlap_px, batch)
+    check_options(card, overlap_px, batch, readers)
     grid = Grid.of(scene, card.gsd_m, card.tile_px, overlap_px)
     windows: list[Window] = []
     rows: list[npt.NDArray[np.float32]] = []
     pending: list[tuple[Window, Pixels]] = []
     valid_px = 0
-    for done, (window, pixels) in enumerate(_read_ahead(scene, grid, 2 * batch), start=1):
+    for done, (window, pixels) in enumerate(
+        _read_ahead(scene, grid, 2 * max(batch, readers), readers), start=1
+    ):
         valid_px += int(pixels.valid[grid.own(window)].sum())
         if pixels.valid.any():
             pending.append((window, pixels))
@@ -206,11 +213,12 @@ def _strips_joined(merged: Merged, class_id: int, card: Card) -> Merged:
     return Merged(boxes[order], scores[order], classes[order])
 
 
-def check_options(card: Card, overlap_px: int, batch: int = 1) -> None:
-    """Refuse, before any work, an overlap or a batch that cannot be.
+def check_options(card: Card, overlap_px: int, batch: int = 1, readers: int = 1) -> None:
+    """Refuse, before any work, an overlap, a batch or a number of readers that cannot be.
 
     Raises:
-        OptionError: The overlap is no multiple of the cell from 0 to half a tile, or the batch is empty.
+        OptionError: The overlap is no multiple of the cell from 0 to half a tile, the batch is empty, or
+            nobody reads.
     """
     if overlap_px % card.cell_px or not 0 <= overlap_px <= card.tile_px // 2:
         most = card.tile_px // 2
@@ -220,23 +228,36 @@ def check_options(card: Card, overlap_px: int, batch: int = 1) -> None:
         )
     if batch < 1:
         raise OptionError(f"expected a batch of at least 1 tile, got {batch}")
+    if readers < 1:
+        raise OptionError(f"expected at least 1 reader, got {readers}")
 
 
-def _read_ahead(scene: Scene, grid: Grid, ahead: int) -> Iterator[tuple[Window, Pixels]]:
-    """Every window with its pixels, in order, read by one thread a few windows ahead."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+def _read_ahead(scene: Scene, grid: Grid, ahead: int, readers: int) -> Iterator[tuple[Window, Pixels]]:
+    """Every window with its pixels, in order, read some windows ahead by threads of one open file each."""
+    with ExitStack() as files:
+        free: SimpleQueue[Scene] = SimpleQueue()
+        free.put(scene)
+        for _ in range(readers - 1):
+            free.put(files.enter_context(scene.again()))
+
+        def read(window: Window) -> Pixels:
+            mine = free.get()
+            try:
+                return read_tile(mine, grid, window)
+            finally:
+                free.put(mine)
+
+        pool = files.enter_context(ThreadPoolExecutor(readers, thread_name_prefix="read"))
+        files.callback(pool.shutdown, cancel_futures=True)
         queue: deque[tuple[Window, Future[Pixels]]] = deque()
-        try:
-            for window in grid.windows():
-                queue.append((window, reader.submit(read_tile, scene, grid, window)))
-                if len(queue) > ahead:
-                    first, pixels = queue.popleft()
-                    yield first, pixels.result()
-            while queue:
+        for window in grid.windows():
+            queue.append((window, pool.submit(read, window)))
+            if len(queue) > ahead:
                 first, pixels = queue.popleft()
                 yield first, pixels.result()
-        finally:
-            reader.shutdown(cancel_futures=True)
+        while queue:
+            first, pixels = queue.popleft()
+            yield first, pixels.result()
 
 
 def lines_of(merged: Merged, grid: Grid, card: Card) -> tuple[SceneLine, ...]:

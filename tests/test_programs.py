@@ -141,6 +141,7 @@ def test_a_folder_of_scenes(tmp_path: Path, make_onnx: MakeOnnx) -> None:
     record = json.loads((out / "b.run.json").read_text())
     assert record["counts"]["classes"]["coal_heap"] == len(gpd.read_file(out / "b.gpkg", layer="boxes")) > 0
     asked = {"gsd": 0.6, "overlap": 64, "threads": None, "classes": [], "min_score": None, "limit": None}
+    asked |= {"readers": 1}
     assert record["options"] == asked
     hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in record["results"]}
     assert record["results"] == hashes

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -67,6 +67,14 @@ class Scene:
     def close(self) -> None:
         """Close every file; a closed scene still knows its facts."""
         self._levels.close()
+
+    def again(self) -> "Scene":
+        """The same scene opened once more, for another thread; nothing is measured anew.
+
+        Raises:
+            SceneError: if the file is gone.
+        """
+        return replace(self, _levels=Levels(self.path, open_dataset(self.path)))
 
     @property
     def bands(self) -> tuple[int, int, int]:
