@@ -6,7 +6,7 @@ kept; where every side is cut they are joined and refitted. Two boxes of the sam
 each other, which is what a plain NMS over the scene gets wrong (DESIGN.md, decision 4).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,9 @@ CUT_PX = 4.0
 
 COVERED = 0.7
 """A whole box stands for a cut one if it covers at least this share of it."""
+
+SETTLED = 0.9
+"""A whole box that covers this share of every other box of its group stands for all without a closer look."""
 
 ELONGATED = 1.5
 """From this ratio of sides on, the direction of a part is the direction of the object."""
@@ -77,17 +80,17 @@ def merge(
     if not len(raw.boxes):
         return Merged(raw.boxes, raw.scores, raw.classes)
     pairs, overlap = _candidates(raw)
-    groups, best = _groups(raw, pairs, overlap)
     inset = _inset(raw)
-    boxes, scores, classes = [], [], []
-    for members, score in zip(groups, best, strict=True):
-        class_id = int(raw.classes[members[0]])
-        boxes.append(
-            _farthest(raw, members, inset) if class_id in piece_classes else _resolve(raw, members, inset)
-        )
-        scores.append(score)
-        classes.append(class_id)
-    merged = Merged(np.stack(boxes), np.asarray(scores, np.float32), np.asarray(classes, np.int64))
+    home, absorbed = _absorbed(raw, _groups(raw, pairs, overlap), pairs, inset)
+    stands = _stands_for(raw, home, inset, piece_classes)
+    boxes = raw.boxes[stands]
+    scores = np.zeros(len(stands), np.float32)
+    np.maximum.at(scores, home, raw.scores)
+    # What is absorbed has no say in the outline, and pieces are never joined.
+    speaks = np.flatnonzero(~absorbed & ~np.isin(raw.classes, list(piece_classes)))
+    for members in _unsettled(raw, home, stands, inset, speaks):
+        boxes[home[members[0]]] = _resolve(raw, members, inset)
+    merged = Merged(boxes, scores, raw.classes[stands])
     order = np.lexsort((*merged.boxes.T[::-1], merged.classes, -merged.scores))
     return Merged(merged.boxes[order], merged.scores[order], merged.classes[order])
 
@@ -149,9 +152,7 @@ def _candidates(raw: _Raw) -> tuple[Ints, Floats]:
     high = np.minimum(raw.bounds[raw.tiles[a], 2:], raw.bounds[raw.tiles[b], 2:])
     keep = (low < high).all(axis=1)
     a, b, low, high = a[keep], b[keep], low[keep], high[keep]
-    strips = _frames(np.concatenate([low, high], axis=1))
-    in_a = shapely.intersection(raw.polygons[a], strips)
-    in_b = shapely.intersection(raw.polygons[b], strips)
+    in_a, in_b = _clipped(raw.polygons[a], low, high), _clipped(raw.polygons[b], low, high)
     common = shapely.area(shapely.intersection(in_a, in_b))
     area_a, area_b = shapely.area(in_a), shapely.area(in_b)
     union = area_a + area_b - common
@@ -160,29 +161,55 @@ def _candidates(raw: _Raw) -> tuple[Ints, Floats]:
     return np.stack([a, b], axis=1)[keep].astype(np.int64), iou[keep]
 
 
-def _matches(raw: _Raw, pairs: Ints, iou: Floats) -> Iterator[tuple[float, int, int]]:
-    """The best one-to-one assignment within every pair of tiles."""
+def _clipped(polygons: npt.NDArray[np.object_], low: Floats, high: Floats) -> npt.NDArray[np.object_]:
+    """What of each polygon lies between low (N, 2) and high (N, 2); most lie there whole."""
+    bounds = shapely.bounds(polygons)
+    cross = ((bounds[:, :2] < low) | (bounds[:, 2:] > high)).any(axis=1)
+    frames = _frames(np.concatenate([low[cross], high[cross]], axis=1))
+    clipped = polygons.copy()
+    clipped[cross] = shapely.intersection(polygons[cross], frames)
+    return clipped
+
+
+def _matches(raw: _Raw, pairs: Ints, iou: Floats) -> tuple[Ints, Floats]:
+    """The best one-to-one assignment within every pair of tiles: pairs (M, 2) of boxes and their IoU."""
     pairs, iou = pairs[iou >= MATCH_IOU], iou[iou >= MATCH_IOU]
-    key = raw.tiles[pairs[:, 0]] * len(raw.bounds) + raw.tiles[pairs[:, 1]]
-    order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    for chosen in np.split(order, starts[1:]):
-        left, row = np.unique(pairs[chosen, 0], return_inverse=True)
-        right, column = np.unique(pairs[chosen, 1], return_inverse=True)
-        gain = np.zeros((len(left), len(right)))
-        gain[row, column] = iou[chosen]
-        for r, c in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
-            if gain[r, c] > 0:
-                yield float(gain[r, c]), int(left[r]), int(right[c])
+    if not len(pairs):
+        return pairs, iou
+    between = raw.tiles[pairs[:, 0]] * len(raw.bounds) + raw.tiles[pairs[:, 1]]
+    rivals = [_count(between, pairs[:, side]) for side in (0, 1)]
+    chosen = (rivals[0] == 1) & (rivals[1] == 1)
+    open_ = np.flatnonzero(~chosen)
+    open_ = open_[np.argsort(between[open_], kind="stable")]
+    for some in np.split(open_, np.flatnonzero(np.diff(between[open_])) + 1):
+        chosen[some[_assigned(pairs[some], iou[some])]] = True
+    return pairs[chosen], iou[chosen]
 
 
-def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> tuple[list[Ints], list[float]]:
-    """Members and best score of every object.
+def _count(between: Ints, boxes: Ints) -> Ints:
+    """How many candidates each box has in the same pair of tiles."""
+    _, first, number = np.unique(np.stack([between, boxes]), axis=1, return_inverse=True, return_counts=True)
+    return np.asarray(number[first.reshape(-1)], np.int64)
+
+
+def _assigned(pairs: Ints, iou: Floats) -> Ints:
+    """Which of the candidate pairs of two tiles are the best one-to-one assignment."""
+    left, row = np.unique(pairs[:, 0], return_inverse=True)
+    right, column = np.unique(pairs[:, 1], return_inverse=True)
+    gain = np.zeros((len(left), len(right)))
+    which = np.full(gain.shape, -1, np.int64)
+    gain[row, column], which[row, column] = iou, np.arange(len(pairs))
+    found = which[linear_sum_assignment(gain, maximize=True)]
+    return np.asarray(found[found >= 0], np.int64)
+
+
+def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> Ints:
+    """The number (N,) of the object of every box.
 
     Surest matches first; a group never holds two boxes of one tile.
     """
     parent = list(range(len(raw.boxes)))
-    tiles = [{int(t)} for t in raw.tiles]
+    tiles: dict[int, set[int]] = {}
 
     def root(i: int) -> int:
         while parent[i] != i:
@@ -190,41 +217,52 @@ def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> tuple[list[Ints], list[float
             i = parent[i]
         return i
 
-    matches = sorted(_matches(raw, pairs, iou), key=lambda m: (-m[0], m[1], m[2])) if len(pairs) else []
-    for _, a, b in matches:
+    pairs, iou = _matches(raw, pairs, iou)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -iou))
+    for a, b in pairs[order].tolist():
         ra, rb = sorted((root(a), root(b)))
-        if ra != rb and tiles[ra].isdisjoint(tiles[rb]):
+        of_a, of_b = (tiles.setdefault(r, {int(raw.tiles[r])}) for r in (ra, rb))
+        if ra != rb and of_a.isdisjoint(of_b):
             parent[rb] = ra
-            tiles[ra] |= tiles[rb]
-    members: dict[int, list[int]] = {}
-    for i in range(len(parent)):
-        members.setdefault(root(i), []).append(i)
-    return _absorb(raw, [np.asarray(m, np.int64) for m in members.values()], pairs)
+            of_a |= of_b
+    return np.array([root(i) for i in range(len(parent))], np.int64)
 
 
-def _absorb(raw: _Raw, groups: list[Ints], pairs: Ints) -> tuple[list[Ints], list[float]]:
-    """Drop a lone cut part that lies within an object of which a neighbour sees the whole; its score stays.
+def _absorbed(raw: _Raw, home: Ints, pairs: Ints, inset: Floats) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """The groups (N,), numbered from 0, and which boxes (N,) count only as stumps of what a neighbour sees.
 
-    A detector may see the stump of an object as two stumps; the neighbour knows better.
+    A detector may see the stump of an object as two stumps; the neighbour that sees all of it knows better.
+    Such a lone cut part goes to the group of the whole and leaves it nothing but its score.
     """
-    best = [float(raw.scores[members].max()) for members in groups]
-    if not len(pairs):
-        return groups, best
-    cut = _inset(raw) < CUT_PX
-    size = np.zeros(len(raw.boxes), np.int64)
-    for members in groups:
-        size[members] = len(members)
+    cut = inset < CUT_PX
+    size = np.bincount(home, minlength=len(home))[home]
     both = np.concatenate([pairs, pairs[:, ::-1]])
     both = both[cut[both[:, 0]] & (size[both[:, 0]] == 1) & ~cut[both[:, 1]]]
     part = shapely.intersection(raw.polygons[both[:, 0]], _frames(raw.bounds[raw.tiles[both[:, 0]]]))
     inside = shapely.area(shapely.intersection(part, raw.polygons[both[:, 1]]))
-    home = {int(i): number for number, members in enumerate(groups) for i in members}
-    dropped: set[int] = set()
-    for lone, whole in both[inside >= COVERED * shapely.area(part)].tolist():
-        dropped.add(home[lone])
-        best[home[whole]] = max(best[home[whole]], float(raw.scores[lone]))
-    kept = [number for number in range(len(groups)) if number not in dropped]
-    return [groups[number] for number in kept], [best[number] for number in kept]
+    both = both[inside >= COVERED * shapely.area(part)]
+    home, absorbed = home.copy(), np.zeros(len(home), np.bool_)
+    home[both[:, 0]] = home[both[:, 1]]
+    absorbed[both[:, 0]] = True
+    return np.asarray(np.unique(home, return_inverse=True)[1], np.int64), absorbed
+
+
+def _stands_for(raw: _Raw, home: Ints, inset: Floats, piece_classes: frozenset[int]) -> Ints:
+    """The box (G,) that stands for each group: whole before cut, then the surest; of pieces the innermost."""
+    piece = np.isin(raw.classes, list(piece_classes))
+    order = np.lexsort((-raw.scores, np.where(piece, -inset, inset < CUT_PX), home))
+    return np.asarray(order[np.flatnonzero(np.diff(home[order], prepend=-1))], np.int64)
+
+
+def _unsettled(raw: _Raw, home: Ints, stands: Ints, inset: Floats, speaks: Ints) -> list[Ints]:
+    """The members of each group in which the box that would stand for all is cut or leaves out too much."""
+    others = speaks[stands[home[speaks]] != speaks]
+    whole = stands[home[others]]
+    shared = shapely.area(shapely.intersection(raw.polygons[others], raw.polygons[whole]))
+    settled = (shared >= SETTLED * shapely.area(raw.polygons[others])) & (inset[whole] >= CUT_PX)
+    members = speaks[np.isin(home[speaks], home[others[~settled]])]
+    members = members[np.argsort(home[members], kind="stable")]
+    return np.split(members, np.flatnonzero(np.diff(home[members])) + 1) if len(members) else []
 
 
 def _inset(raw: _Raw) -> Floats:
@@ -234,12 +272,6 @@ def _inset(raw: _Raw) -> Floats:
     low = (corners.min(axis=1) - reach[:, :2]).min(axis=1)
     high = (reach[:, 2:] - corners.max(axis=1)).min(axis=1)
     return np.asarray(np.minimum(low, high), np.float64)
-
-
-def _farthest(raw: _Raw, members: Ints, inset: Floats) -> Floats:
-    """The member farthest from its tile's edge, then the surest."""
-    best = np.lexsort((-raw.scores[members], -inset[members]))[0]
-    return np.asarray(raw.boxes[members[best]], np.float64)
 
 
 def _resolve(raw: _Raw, members: Ints, inset: Floats) -> Floats:

@@ -94,3 +94,104 @@ def place(
             boxes.append(box)
             polygons.append(polygon)
     return np.array(boxes)
+
+
+KINDS = (
+    "small",
+    "side by side",
+    "strips 0",
+    "strips 15",
+    "strips 30",
+    "strips 45",
+    "crossed",
+    "long",
+    "wagons",
+)
+
+
+def scene_of(kind: str, rng: np.random.Generator, tile_px: int) -> tuple[Floats, int]:
+    """Objects (N, 5) of one kind and the side of the square scene that holds them, in px.
+
+    small: 800 of 10-60 px. side by side: 250 of 80-500 px, 3 px apart. strips A: ten of 300 x 40 px with gaps
+    of 20 px, turned by A degrees. crossed: 30 pairs of 200-400 x 12 px that cross. long: 8 of 1.5-4 tiles.
+    wagons: 20 clusters of 40 of 23 x 5 px that touch.
+    """
+    if kind == "small":
+        return place(rng, 800, 10, 60, 6000), 6000
+    if kind == "side by side":
+        return _side_by_side(rng), 6400
+    if kind.startswith("strips"):
+        return _strips(rng, float(kind.split()[1])), 3000
+    if kind == "crossed":
+        return _crossed(rng), 5000
+    if kind == "long":
+        return _long(rng, tile_px), 10 * tile_px
+    return _wagons(rng), 4000
+
+
+def _side_by_side(rng: np.random.Generator) -> Floats:
+    boxes: list[list[float]] = []
+    y = 20.0
+    while len(boxes) < 250:
+        height, x = rng.uniform(80, 400), 20.0
+        while x < 5900 and len(boxes) < 250:
+            width = rng.uniform(80, 500)
+            boxes.append([x + width / 2, y + height / 2, width, height, 0.0])
+            x += width + 3
+        y += height + 3
+    found = np.array(boxes)
+    upright = found[:, 3] > found[:, 2]
+    found[upright, 2:4] = found[upright, 3:1:-1]
+    found[upright, 4] = -np.pi / 2
+    return found
+
+
+def _strips(rng: np.random.Generator, angle_deg: float) -> Floats:
+    angle = np.radians(angle_deg)
+    across = np.array([-np.sin(angle), np.cos(angle)])
+    at = rng.uniform(900, 2100, 2)
+    return np.array([[*(at + across * 60 * (i - 4.5)), 300, 40, angle] for i in range(10)])
+
+
+def _crossed(rng: np.random.Generator) -> Floats:
+    boxes: list[list[float]] = []
+    for x in range(500, 5000, 900):
+        for y in range(500, 5000, 800):
+            at = np.array([x, y]) + rng.uniform(-200, 200, 2)
+            angle = rng.uniform(-np.pi / 2, 0)
+            boxes += [
+                [*(at + rng.uniform(-40, 40, 2)), rng.uniform(200, 400), 12, angle + turn]
+                for turn in (0.0, rng.uniform(0.6, 1.5))
+            ]
+    return np.array(boxes)
+
+
+def _long(rng: np.random.Generator, tile_px: int) -> Floats:
+    boxes: list[Floats] = []
+    shapes: list[shapely.Geometry] = []
+    while len(boxes) < 8:
+        length, width = rng.uniform(1.5, 4) * tile_px, rng.uniform(20, 120)
+        x, y = rng.uniform(length / 2, 10 * tile_px - length / 2, 2)
+        box = np.array([x, y, length, width, rng.uniform(-np.pi / 2, np.pi / 2)])
+        shape = shapely.Polygon(boxes_to_corners(box[None])[0])
+        if all(shapely.distance(shape, other) > 20 for other in shapes):
+            boxes.append(box)
+            shapes.append(shape)
+    return np.array(boxes)
+
+
+def _wagons(rng: np.random.Generator) -> Floats:
+    boxes = []
+    for x in range(500, 4000, 800):
+        for y in range(500, 4000, 900):
+            at, angle = np.array([x, y]) + rng.uniform(-100, 100, 2), rng.uniform(-np.pi / 2, np.pi / 2)
+            along, across = (
+                np.array([np.cos(angle), np.sin(angle)]),
+                np.array([-np.sin(angle), np.cos(angle)]),
+            )
+            boxes += [
+                [*(at + along * 23.5 * (i - 4.5) + across * 8.0 * (j - 1.5)), 23, 5, angle]
+                for i in range(10)
+                for j in range(4)
+            ]
+    return np.array(boxes)
