@@ -3,10 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-import shapely
-from oracle import Floats, place, seen, windows_of
+from oracle import KINDS, Floats, scene_of, seen, windows_of
 
-from pithead.geometry import Window, boxes_to_corners, rotated_iou
+from pithead.geometry import Window, rotated_iou
 from pithead.seams import Merged, merge
 
 TILE = 640
@@ -98,57 +97,42 @@ def test_an_edge_that_no_other_tile_looks_across_cuts_nothing() -> None:
     assert merged.boxes[:, :4].tolist() == [[620, 500, 40, 100]]
 
 
-def strips(angle_deg: float, at: Floats) -> Floats:
-    angle = np.radians(angle_deg)
-    across = np.array([-np.sin(angle), np.cos(angle)])
-    return np.array([[*(at + across * 60 * (i - 4.5)), 300, 40, angle] for i in range(10)])
-
-
-def long_objects(rng: np.random.Generator, count: int, size: int) -> Floats:
-    boxes: list[Floats] = []
-    shapes: list[shapely.Geometry] = []
-    while len(boxes) < count:
-        length, width = rng.uniform(1.5, 3) * TILE, rng.uniform(20, 80)
-        x, y = rng.uniform(length / 2, size - length / 2, 2)
-        box = np.array([x, y, length, width, rng.uniform(-np.pi / 2, np.pi / 2)])
-        shape = shapely.Polygon(boxes_to_corners(box[None])[0])
-        if all(shapely.distance(shape, other) > 20 for other in shapes):
-            boxes.append(box)
-            shapes.append(shape)
-    return np.array(boxes)
-
-
-def scene_of(kind: str, rng: np.random.Generator) -> tuple[Floats, int]:
-    if kind == "small":
-        return place(rng, 200, 10, 60, 3000), 3000
-    if kind == "big":
-        return place(rng, 60, 80, 500, 5500), 5500
-    if kind == "long":
-        return long_objects(rng, 8, 5000), 5000
-    return strips(float(kind), rng.uniform(900, 2100, 2)), 3000
-
-
 def looked_at(boxes: Floats, windows: list[Window], rng: np.random.Generator | None) -> Merged:
     classes = np.zeros(len(boxes), np.int64)
     return merge(windows, [seen(boxes, classes, window, rng=rng) for window in windows])
 
 
+# Small or thin boxes cannot keep 0.95 under jitter: a box of 12 px moved by 1.5 px has an IoU of 0.78 with
+# itself. What a merge can be asked for is to be as good as a single look, which the jitter alone decides.
 @pytest.mark.parametrize("overlap_px", [64, 128, 256])
-@pytest.mark.parametrize("kind", ["small", "big", "0", "15", "30", "45", "long"])
-def test_every_object_comes_out_once(kind: str, overlap_px: int) -> None:
-    for seed in range(3):
-        boxes, size = scene_of(kind, np.random.default_rng(seed))
-        windows = windows_of(size, size, TILE, overlap_px)
-        merged = looked_at(boxes, windows, None)
-        assert len(merged.boxes) == len(boxes)
-        best = rotated_iou(boxes, merged.boxes).max(axis=1)
-        assert np.median(best) > 0.92  # parts of under 30 % were never seen
-        assert len(looked_at(boxes, windows, np.random.default_rng(seed)).boxes) == len(boxes)
+@pytest.mark.parametrize("tile_px", [640, 1024, 2048])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_object_comes_out_once(
+    kind: str, tile_px: int, overlap_px: int, request: pytest.FixtureRequest
+) -> None:
+    if (kind, tile_px, overlap_px) == ("long", 2048, 64):
+        unseen = "a long object that crosses the corner of a tile for under a quarter of it is not seen there"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=unseen))
+    rng = np.random.default_rng([tile_px, overlap_px])
+    boxes, size = scene_of(kind, rng, tile_px)
+    windows = windows_of(size, size, tile_px, overlap_px)
+    merged = looked_at(boxes, windows, rng)
+    assert len(merged.boxes) == len(boxes)
+    overlap = np.median(rotated_iou(boxes, merged.boxes).max(axis=1))
+    whole = looked_at(boxes, [Window(0, 0, size, size)], rng).boxes
+    alone = np.median(rotated_iou(boxes, whole).max(axis=1))
+    assert overlap > (min(0.9, alone - 0.03) if kind == "long" else min(0.95, alone - 0.03))
+
+
+def test_without_jitter_what_is_seen_whole_comes_out_exactly() -> None:
+    boxes, size = scene_of("small", np.random.default_rng(1), 640)
+    merged = looked_at(boxes, windows_of(size, size, 640, 64), None)
+    assert np.median(rotated_iou(boxes, merged.boxes).max(axis=1)) > 0.9999
 
 
 def test_the_order_of_tiles_does_not_matter() -> None:
     rng = np.random.default_rng(5)
-    boxes, size = scene_of("big", rng)
+    boxes, size = scene_of("side by side", rng, TILE)
     windows = windows_of(size, size, TILE, 128)
     found = [seen(boxes, np.zeros(len(boxes), np.int64), window, rng=rng) for window in windows]
     first = merge(windows, found)
