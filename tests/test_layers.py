@@ -20,6 +20,7 @@ ORDER = (
     "geometry",
     "imagery",
     "tiling",
+    "aoi",
     "classes",
     "labels",
     "generate",
