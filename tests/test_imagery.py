@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterWindow
 from pithead import geometry
 from pithead.errors import GroundResolutionError, OptionError, SceneError
 from pithead.geometry import Window
-from pithead.imagery import Stretch, open_scene, write_cog
+from pithead.imagery import Stretch, StretchRule, open_scene, parse_stretch, write_cog
 from pithead.imagery.bands import is_mask
 
 UTM52 = CRS.from_epsg(32652)
@@ -121,6 +121,63 @@ def test_unknown_colours_are_not_guessed(tmp_path: Path) -> None:
         open_scene(path)
 
 
+@pytest.mark.parametrize(
+    ("asked", "read"), [((3, 2, 1), (3, 2, 1)), ((4, 4, 2), (4, 4, 2)), ((2,), (2, 2, 2))]
+)
+def test_bands_can_be_asked_for(tmp_path: Path, asked: tuple[int, ...], read: tuple[int, int, int]) -> None:
+    data = _noise(4, 20, 30)
+    path = _write(tmp_path / "a.tif", data, ["red", "green", "blue", "nir"], photometric="RGB")
+    with open_scene(path, bands=asked) as scene:
+        assert scene.bands == read
+        np.testing.assert_array_equal(
+            scene.read(0, 0, 30, 20, 30, 20).data, _hwc(data[[i - 1 for i in read]])
+        )
+
+
+def test_a_mask_that_is_asked_for_is_a_picture(tmp_path: Path) -> None:
+    data = np.stack([np.full((4, 4), 9), np.where(_left_half(4, 4), 255, 0)]).astype(np.uint8)
+    path = _write(tmp_path / "a.tif", data, ["gray", "alpha"])
+    with open_scene(path) as masked, open_scene(path, bands=(2,)) as shown:
+        assert (masked.alpha, shown.alpha) == (2, None)
+        assert masked.read(0, 0, 4, 4, 4, 4).valid.sum() == 8
+        pixels = shown.read(0, 0, 4, 4, 4, 4)
+    assert pixels.valid.all()
+    np.testing.assert_array_equal(pixels.data[..., 0], data[1])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ((5, 2, 1), "from 1 to 4, got --bands 5,2,1"),
+        ((0,), "from 1 to 4, got --bands 0"),
+        ((1, 2), "1 or 3 bands, .* got 1,2"),
+        ((), "1 or 3 bands, .* got none"),
+    ],
+)
+def test_bands_that_are_not_there(tmp_path: Path, asked: tuple[int, ...], message: str) -> None:
+    path = _write(tmp_path / "a.tif", _noise(4, 8, 8))
+    with pytest.raises(OptionError, match=message):
+        open_scene(path, bands=asked)
+
+
+def test_bands_of_different_numbers_are_not_mixed(tmp_path: Path) -> None:
+    _write(tmp_path / "a.tif", _noise(1, 8, 8))
+    _write(tmp_path / "b.tif", _noise(1, 8, 8, dtype="uint16"))
+    band = (
+        '<VRTRasterBand dataType="{}" band="{}"><SimpleSource><SourceFilename relativeToVRT="1">{}'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+    )
+    kinds = [("Byte", "a.tif"), ("UInt16", "b.tif"), ("UInt16", "b.tif")]
+    inside = "".join(band.format(kind, i, name) for i, (kind, name) in enumerate(kinds, start=1))
+    path = tmp_path / "c.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="8" rasterYSize="8">{inside}</VRTDataset>')
+    with pytest.raises(SceneError, match="one type of numbers, got uint16, uint8"):
+        open_scene(path, gsd_m=1)
+    with open_scene(path, gsd_m=1, bands=(3,)) as scene:
+        assert scene.dtype == "uint16"
+        assert scene.stretch is not None
+
+
 def test_a_palette_becomes_its_colours(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8), mode=None)
     image = image.convert("P")
@@ -129,6 +186,10 @@ def test_a_palette_becomes_its_colours(tmp_path: Path) -> None:
     image.save(tmp_path / "a.png")
     with open_scene(tmp_path / "a.png", gsd_m=1) as scene:
         assert scene.read(0, 0, 2, 2, 2, 2).data[0].tolist() == [[10, 20, 30], [200, 100, 50]]
+    with pytest.raises(OptionError, match="no --bands for an image with a palette"):
+        open_scene(tmp_path / "a.png", gsd_m=1, bands=(1,))
+    with pytest.raises(OptionError, match="no stretch for an image with a palette"):
+        open_scene(tmp_path / "a.png", gsd_m=1, stretch=StretchRule("range", 0, 9))
 
 
 # --- stretch
@@ -155,6 +216,75 @@ def test_a_stretch_can_be_given(tmp_path: Path) -> None:
     with open_scene(_write(tmp_path / "a.tif", data, photometric="RGB"), stretch=stretch) as scene:
         assert scene.stretch == stretch
         assert scene.read(0, 0, 4, 4, 4, 4).data[0, 0].tolist() == [128, 64, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("percentile 2-98", StretchRule("percentile", 2, 98)),
+        ("Percentile 0.5 - 99.5 ", StretchRule("percentile", 0.5, 99.5)),
+        ("range 200-1500", StretchRule("range", 200, 1500)),
+        ("range -25.5--1e-3", StretchRule("range", -25.5, -0.001)),
+        ("none", StretchRule("none")),
+    ],
+)
+def test_stretches_are_named_in_words(text: str, rule: StretchRule) -> None:
+    assert parse_stretch(text) == rule
+    assert parse_stretch(str(rule)) == rule
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2-98", "percentile", "percentile 2", "minmax", "range a-b", "none 1-2"]
+)
+def test_other_words_are_no_stretch(text: str) -> None:
+    with pytest.raises(OptionError, match="'percentile 2-98', 'range 200-1500' or 'none', got"):
+        parse_stretch(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["percentile 98-2", "percentile -1-98", "percentile 2-101", "range 5-5", "range 1-1e999"]
+)
+def test_a_stretch_has_a_span(text: str) -> None:
+    with pytest.raises(OptionError, match="expected"):
+        parse_stretch(text)
+
+
+def test_8_bits_are_stretched_only_when_asked(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(0, 201, dtype=np.uint8), (3, 2, 1))
+    path = _write(tmp_path / "a.tif", ramp, photometric="RGB")
+    ends = {
+        "none": None,
+        "range 50-150": (50, 150),
+        "percentile 0-100": (0, 200),
+        "percentile 10-90": (20, 180),
+    }
+    for text, wanted in ends.items():
+        with open_scene(path, stretch=parse_stretch(text)) as scene:
+            pixels = scene.read(0, 0, 201, 2, 201, 2).data
+            if wanted is None:
+                assert scene.stretch is None
+                np.testing.assert_array_equal(pixels, _hwc(ramp))
+            else:
+                assert scene.stretch == Stretch((wanted[0],) * 3, (wanted[1],) * 3)
+                assert (pixels[0, wanted[0]] == 0).all()
+                assert (pixels[0, wanted[1]] == 255).all()
+
+
+def test_what_is_not_8_bit_needs_a_stretch(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.tif", _noise(1, 8, 8, dtype="uint16"))
+    with pytest.raises(OptionError, match="stretch to 8 bits for values of uint16, got none"):
+        open_scene(path, stretch=parse_stretch("none"))
+
+
+def test_the_stretch_comes_from_the_overviews(tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.tif", np.full((1, 1024, 2048), 1000, np.uint16), tiled=True)
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4], Resampling.average)
+    with rasterio.open(path, "r+", overview_level=1) as out:  # every fourth pixel says otherwise
+        out.write(np.tile(np.linspace(0, 800, 512).astype(np.uint16), (1, 256, 1)))
+    with open_scene(path) as scene:
+        assert scene.stretch is not None
+        np.testing.assert_allclose([scene.stretch.low[0], scene.stretch.high[0]], [16, 784], atol=2)
 
 
 @given(st.sampled_from(["uint16", "int16", "int8"]), st.floats(-200, 200), st.floats(1, 300))

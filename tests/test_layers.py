@@ -21,6 +21,7 @@ ORDER = (
     "geometry",
     "imagery",
     "tiling",
+    "aoi",
     "classes",
     "labels",
     "generate",

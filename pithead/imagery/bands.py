@@ -8,7 +8,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
-from pithead.errors import SceneError
+from pithead.errors import OptionError, SceneError
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _NAMES = ("red", "green", "blue")
@@ -26,36 +26,62 @@ class Bands:
     palette: bool = False
 
 
-def find_bands(dataset: DatasetReader, path: str, sample_alpha: npt.NDArray[np.generic] | None) -> Bands:
-    """Red, green and blue by colour interpretation, else by band names; one band serves for all three.
+def find_bands(
+    dataset: DatasetReader,
+    path: str,
+    sample_alpha: npt.NDArray[np.generic] | None,
+    wanted: tuple[int, ...] | None = None,
+) -> Bands:
+    """Red, green and blue as asked for, else by colour interpretation, else by name; one serves for all.
 
     Args:
         dataset: the open file.
         path: its name, for the error.
         sample_alpha: some values of the band tagged alpha, to tell a mask from a mis-tagged infrared band.
+        wanted: the bands to be read as red, green and blue, or the one for all three, from 1.
 
     Raises:
         SceneError: if there are several bands and nothing says which is which.
+        OptionError: if the file has no such bands as are wanted.
     """
     kinds = tuple(dataset.colorinterp)
     alpha = None
     if sample_alpha is not None and is_mask(sample_alpha):
         alpha = alpha_band(dataset)
+    if wanted is not None:
+        red, green, blue = _checked(dataset, path, wanted)
+        # What is looked at as a picture is no mask, whatever its tag.
+        return Bands((red, green, blue), None if alpha in wanted else alpha)
     colours = [i for i in dataset.indexes if kinds[i - 1] != ColorInterp.alpha]
     if kinds[0] == ColorInterp.palette:
         return Bands((1, 1, 1), alpha, palette=True)
     if len(colours) == 1:
         return Bands((colours[0],) * 3, alpha)
-    for names, wanted in ((kinds, _RGB), (_described(dataset), _NAMES)):
-        if all(names.count(one) == 1 for one in wanted):
-            red, green, blue = (names.index(one) + 1 for one in wanted)
+    for names, colour_names in ((kinds, _RGB), (_described(dataset), _NAMES)):
+        if all(names.count(one) == 1 for one in colour_names):
+            red, green, blue = (names.index(one) + 1 for one in colour_names)
             return Bands((red, green, blue), alpha)
     if len(colours) == 3 and not {ColorInterp.red, ColorInterp.green, ColorInterp.blue} & set(kinds):
         return Bands((colours[0], colours[1], colours[2]), alpha)
     raise SceneError(
         f"{path}: expected bands marked red, green and blue, got {', '.join(kind.name for kind in kinds)}; "
-        "mark them, for example with gdal_edit.py -colorinterp_3 red -colorinterp_2 green -colorinterp_1 blue"
+        "name them in this order with --bands, for example --bands 3,2,1"
     )
+
+
+def _checked(dataset: DatasetReader, path: str, wanted: tuple[int, ...]) -> tuple[int, int, int]:
+    """Three bands of the file from the one or three that the user named."""
+    given = ",".join(str(band) for band in wanted)
+    if len(wanted) not in {1, 3}:
+        raise OptionError(f"expected 1 or 3 bands, as in --bands 3,2,1 or --bands 1, got {given or 'none'}")
+    if not all(1 <= band <= dataset.count for band in wanted):
+        raise OptionError(f"{path}: expected bands from 1 to {dataset.count}, got --bands {given}")
+    if dataset.colorinterp[0] == ColorInterp.palette:
+        raise OptionError(
+            f"{path}: expected no --bands for an image with a palette, got {given}; leave it out"
+        )
+    first, second, third = wanted if len(wanted) == 3 else wanted * 3
+    return first, second, third
 
 
 def _described(dataset: DatasetReader) -> tuple[str, ...]:

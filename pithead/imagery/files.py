@@ -1,9 +1,11 @@
 """Open a raster file, or say in one line why it cannot be used."""
 
 import itertools
+import os
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
+from rasterio.session import DummySession
 
 from pithead.errors import SceneError
 
@@ -20,11 +23,71 @@ _MOST_BLOCKS_CHECKED = 4096
 # How a whole file of these formats ends; a camera or editor may append a little after it.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL_BYTES = 65_536
+_SCHEMES = {"http": "/vsicurl/http://", "https": "/vsicurl/https://", "s3": "/vsis3/"}
+_REMOTE = (
+    "/vsicurl",
+    "/vsis3",
+    "/vsigs",
+    "/vsiaz",
+    "/vsiadls",
+    "/vsioss",
+    "/vsiswift",
+    "/vsihdfs",
+    "/vsiwebhdfs",
+)
+# A scan makes few and large requests of one file. Sidecar files are not looked for: each would be a request,
+# and a listing of the folder may be refused or endless. What the user has set in the environment stands.
+_REMOTE_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # the directory of a COG in the first request
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",  # a stalled download ends; a slow one does not
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+    # GDAL doubles each request that follows the one before, up to 128 of these, and tiles side by side do so
+    # follow: in small units it never asks for much more than a tile needs.
+    "CPL_VSIL_CURL_CHUNK_SIZE": "1024",
+}
+
+
+def gdal_path(path: str) -> str:
+    """The name by which GDAL reads a path: `s3://a/b` is `/vsis3/a/b`, `https://a` is `/vsicurl/https://a`.
+
+    Files and GDAL's own `/vsi…` paths stay as they are.
+
+    Raises:
+        SceneError: if it is an address of another kind.
+    """
+    # pathlib makes one slash of the two after a scheme.
+    path = re.sub(r"\b(https?|s3):/+", r"\1://", path, count=1)
+    scheme, colon, rest = path.partition("://")
+    if not colon or path.startswith("/vsi"):
+        return path
+    if scheme not in _SCHEMES:
+        raise SceneError(f"{path}: expected a file, https://, s3:// or a /vsi path of GDAL, got {scheme}://")
+    return _SCHEMES[scheme] + rest
 
 
 def is_local(path: str) -> bool:
     """Whether a path names a file of this machine and not a URL or one of GDAL's virtual file systems."""
-    return "://" not in path and not path.startswith("/vsi")
+    return not gdal_path(path).startswith("/vsi")
+
+
+def is_remote(path: str) -> bool:
+    """Whether reading a path goes over a network, even from inside an archive."""
+    return not is_local(path) and any(system in gdal_path(path) for system in _REMOTE)
+
+
+def _options(path: str) -> AbstractContextManager[object]:
+    """GDAL's settings while a remote file is opened: files of this machine are opened without them."""
+    if not is_remote(path):
+        return nullcontext()
+    wanted = {name: value for name, value in _REMOTE_OPTIONS.items() if name not in os.environ}
+    # GDAL finds credentials by itself; rasterio would want boto3 for them.
+    settings: AbstractContextManager[object] = rasterio.Env(session=DummySession(), **wanted)
+    return settings
 
 
 def open_dataset(path: str, overview: int | None = None) -> DatasetReader:
@@ -38,20 +101,30 @@ def open_dataset(path: str, overview: int | None = None) -> DatasetReader:
         raise SceneError(f"{path}: expected an image file, got {found}")
     options = {} if overview is None else {"overview_level": overview}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _options(path):
             # A scene without georeference is a case of its own, not a reason to warn.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset: DatasetReader = rasterio.open(path, **options)
+            dataset: DatasetReader = rasterio.open(gdal_path(path), **options)
     except READ_ERRORS as error:
+        remedy = "check the address and the network" if is_remote(path) else "fetch it again"
         raise SceneError(
             f"{path}: expected an image that GDAL can read, got none or a truncated one "
-            f"({one_line(error)}); fetch it again"
+            f"({one_line(error)}); {remedy}"
         ) from error
     if dataset.count == 0 or np.dtype(dataset.dtypes[0]).kind not in "uif":
         what = "complex numbers" if dataset.count else "a container without bands"
         dataset.close()
         raise SceneError(f"{path}: expected bands of real numbers, got {what}; export one image as GeoTIFF")
     return dataset
+
+
+def unreadable(path: str, error: BaseException) -> SceneError:
+    """What is raised where a file that was opened cannot be read any further."""
+    if is_remote(path):
+        got, remedy = "no answer that serves", "check the network and try again"
+    else:
+        got, remedy = "a damaged or truncated file", "fetch it again"
+    return SceneError(f"{path}: expected pixels, got {got} ({one_line(error)}); {remedy}")
 
 
 def one_line(error: BaseException) -> str:

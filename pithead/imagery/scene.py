@@ -15,13 +15,13 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from pithead import geometry
-from pithead.errors import GroundResolutionError, OptionError, SceneError
+from pithead.errors import GroundResolutionError, OptionError, PitheadError
 from pithead.geometry import Floats, Window
 from pithead.imagery.bands import Bands, read_valid
-from pithead.imagery.files import READ_ERRORS, Levels, check_whole, one_line, open_dataset
+from pithead.imagery.files import READ_ERRORS, Levels, check_whole, open_dataset, unreadable
 from pithead.imagery.resample import Axis, resample
-from pithead.imagery.sample import every_sample, look_for_bands, measure_stretch, read_raw
-from pithead.imagery.stretch import Stretch
+from pithead.imagery.sample import every_sample, find_stretch, look_for_bands, read_raw
+from pithead.imagery.stretch import Stretch, StretchRule
 
 _NEAR = 1e-6
 _STRIP_PX = 2_000_000  # source pixels resampled at a time
@@ -120,7 +120,7 @@ class Scene:
                 read_valid(full, self._bands, window, shape).any() for window, shape in every_sample(full)
             )
         except READ_ERRORS as error:
-            raise _damaged(self.path, error) from error
+            raise unreadable(self.path, error) from error
 
     def _read(self, x: float, y: float, width: int, height: int, scale_x: float, scale_y: float) -> Pixels:
         data = np.zeros((height, width, 3), dtype=np.uint8)
@@ -168,7 +168,7 @@ class Scene:
         try:
             raw, valid = read_raw(dataset, self._bands, window, shape)
         except READ_ERRORS as error:
-            raise _damaged(self.path, error) from error
+            raise unreadable(self.path, error) from error
         if self._tables is not None:
             raw = np.stack([table[band] for table, band in zip(self._tables, raw, strict=True)])
         elif self.stretch is not None:
@@ -217,18 +217,27 @@ class Scene:
         return np.asarray(np.linalg.norm(corners[:, 1:3] - corners[:, 0:2], axis=-1))
 
 
-def open_scene(path: str | Path, *, gsd_m: float | None = None, stretch: Stretch | None = None) -> Scene:
+def open_scene(
+    path: str | Path,
+    *,
+    gsd_m: float | None = None,
+    stretch: Stretch | StretchRule | None = None,
+    bands: tuple[int, ...] | None = None,
+) -> Scene:
     """Open an image of any format, CRS and number type that GDAL reads.
 
     Args:
-        path: a file, a URL, or one of GDAL's virtual paths.
+        path: a file, an address by https:// or s3://, or one of GDAL's virtual paths.
         gsd_m: metres per pixel, for a scene without georeference; one with a georeference goes by that.
-        stretch: the values to stretch to 8 bits; without it the 2nd and 98th percentile. Not used for 8 bits.
+        stretch: the values to stretch to 8 bits, or how to find them; without it the 2nd and 98th percentile,
+            and 8 bits as they are.
+        bands: the bands to be read as red, green and blue, or the one for all three, from 1; without it the
+            file says which.
 
     Raises:
         SceneError: if it is missing, truncated, no image, or its colours are unknown.
         GroundResolutionError: if neither the georeference nor ``gsd_m`` gives the ground resolution.
-        OptionError: if ``gsd_m`` is not above 0.
+        OptionError: if ``gsd_m`` is not above 0, the file has no such bands, or the stretch does not fit it.
     """
     if gsd_m is not None and not (math.isfinite(gsd_m) and gsd_m > 0):
         raise OptionError(f"expected a ground resolution above 0 metres per pixel, got {gsd_m}")
@@ -238,17 +247,15 @@ def open_scene(path: str | Path, *, gsd_m: float | None = None, stretch: Stretch
         check_whole(dataset, name)
         transform, crs, gsd = _place(dataset, name, gsd_m)
         try:
-            bands = look_for_bands(dataset, name)
-            if bands.palette or dataset.dtypes[0] == "uint8":
-                stretch = None
-            elif stretch is None:
-                stretch = measure_stretch(dataset, bands)
+            found = look_for_bands(dataset, name, bands)
+            values = find_stretch(dataset, name, found, stretch)
         except READ_ERRORS as error:
-            raise error if isinstance(error, SceneError) else _damaged(name, error) from error
+            raise error if isinstance(error, PitheadError) else unreadable(name, error) from error
         undo.pop_all()
     return Scene(
         path=name, width=dataset.width, height=dataset.height, crs=crs, transform=transform, gsd_m=gsd,
-        _bands=bands, dtype=dataset.dtypes[0], stretch=stretch, _tables=_tables(dataset, bands, stretch),
+        _bands=found, dtype=dataset.dtypes[found.rgb[0] - 1], stretch=values,
+        _tables=_tables(dataset, found, values),
         _levels=Levels(name, dataset),
     )  # fmt: skip
 
@@ -281,15 +288,9 @@ def _tables(dataset: DatasetReader, bands: Bands, stretch: Stretch | None) -> np
         for value, rgba in dataset.colormap(1).items():
             colours[:, value] = rgba[:3]
         return colours
-    return None if stretch is None else stretch.tables(np.dtype(dataset.dtypes[0]))
+    return None if stretch is None else stretch.tables(np.dtype(dataset.dtypes[bands.rgb[0] - 1]))
 
 
 def _snap(position: float) -> float:
     nearest = round(position)
     return nearest if abs(position - nearest) < _NEAR else position
-
-
-def _damaged(path: str, error: BaseException) -> SceneError:
-    return SceneError(
-        f"{path}: expected pixels, got a damaged or truncated file ({one_line(error)}); fetch it again"
-    )

@@ -1,12 +1,62 @@
 """One linear stretch per scene, from whatever its sensor delivers to 8 bits."""
 
+import math
+import re
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-LOW_PERCENT, HIGH_PERCENT = 2.0, 98.0
+from pithead.errors import OptionError
+
 _TABLE_SIZE = 65_536
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?"
+_RULE = re.compile(rf"(percentile|range)\s+({_NUMBER})\s*-\s*({_NUMBER})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class StretchRule:
+    """How the stretch of a scene is found: between two percentiles, between two values, or not at all."""
+
+    kind: Literal["percentile", "range", "none"]
+    low: float = 0.0
+    high: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse a stretch without a span.
+
+        Raises:
+            OptionError: if low is not below high, or a percentile is none.
+        """
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise OptionError(f"expected a stretch from a lower to a higher value, got {self}")
+        if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
+            raise OptionError(f"expected percentiles from 0 to 100, got {self}")
+
+    def __str__(self) -> str:
+        """The rule as a user writes it: `percentile 2-98`."""
+        return self.kind if self.kind == "none" else f"{self.kind} {self.low:.12g}-{self.high:.12g}"
+
+
+DEFAULT = StretchRule("percentile", 2.0, 98.0)
+
+
+def parse_stretch(text: str) -> StretchRule:
+    """The rule that a text names: `percentile 2-98`, `range 200-1500` or `none`.
+
+    Raises:
+        OptionError: if it names none.
+    """
+    given = text.strip()
+    if given.lower() == "none":
+        return StretchRule("none")
+    if not (found := _RULE.fullmatch(given)):
+        raise OptionError(
+            f"expected a stretch such as 'percentile 2-98', 'range 200-1500' or 'none', got {text!r}"
+        )
+    kind: Literal["percentile", "range"] = "range" if found[1].lower() == "range" else "percentile"
+    return StretchRule(kind, float(found[2]), float(found[3]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +67,14 @@ class Stretch:
     high: tuple[float, float, float]
 
     @classmethod
-    def of(cls, values: npt.NDArray[np.generic]) -> "Stretch":
-        """The stretch from the 2nd to the 98th percentile of valid values (3, N), N at least 1.
+    def of(
+        cls, values: npt.NDArray[np.generic], low_percent: float = 2.0, high_percent: float = 98.0
+    ) -> "Stretch":
+        """The stretch between two percentiles of valid values (3, N), N at least 1.
 
         A band of one single value maps to 0.
         """
-        low, high = np.percentile(values.astype(np.float64), [LOW_PERCENT, HIGH_PERCENT], axis=1)
+        low, high = np.percentile(values.astype(np.float64), [low_percent, high_percent], axis=1)
         high = np.where(high > low, high, low + 1)
         return cls(
             (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
