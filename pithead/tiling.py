@@ -20,6 +20,11 @@ CELL_PX = 32
 # Nearer than this to the model's resolution, pixels go in as they are: a network cannot see 1 % of size, and
 # resampling by 1.0004 (the scale factor of UTM) would only blur the scene in bands.
 SAME_SCALE = 0.01
+# Open water, thick cloud and nodata-like tiles have next to no detail anywhere. Both numbers are measured
+# (benchmarks/plain_tiles.py): the plainest tile with a label has its third most detailed cell well above.
+PLAIN_DETAIL = 2.0
+PLAIN_CELLS = 2
+_BLOCK_PX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +115,37 @@ def read_tile(scene: Scene, grid: Grid, window: Window) -> Pixels:
         SceneError: if the file is damaged there.
     """
     return scene.read_window(window, grid.scale_x, grid.scale_y)
+
+
+def is_plain(pixels: Pixels) -> bool:
+    """Whether a tile shows nothing that an object could be: no more than two cells of 32 px have detail.
+
+    A mine head of 20 m covers more cells than that at 0.6 m, and whatever has an edge has detail.
+    """
+    detail = np.sort(cell_detail(pixels), axis=None)
+    return len(detail) <= PLAIN_CELLS or bool(detail[-PLAIN_CELLS - 1] < PLAIN_DETAIL)
+
+
+def cell_detail(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """How far the grey of each cell departs from its mean over 8 px: root mean square, in levels of 256.
+
+    What changes over more than 8 px (haze, swell, a cloud's shade) is no detail. Blocks of 8 px with an
+    empty pixel are left out, and so are cells without any other block. Sides are multiples of 32 px.
+    """
+    rows, columns = (side // _BLOCK_PX for side in pixels.valid.shape)
+    blocks = rows, _BLOCK_PX, columns, _BLOCK_PX
+    data = pixels.data
+    grey = data[..., 0].astype(np.float32)
+    grey += data[..., 1]
+    grey += data[..., 2]
+    grey /= 3
+    mean = grey.reshape(blocks).mean(axis=3).mean(axis=1)
+    square = np.square(grey, out=grey).reshape(blocks).mean(axis=3).mean(axis=1)
+    whole = pixels.valid.reshape(blocks).all(axis=(1, 3))
+    variance = np.where(whole, np.maximum(square - mean * mean, 0), 0)
+    side = CELL_PX // _BLOCK_PX
+    cells = rows // side, side, columns // side, side
+    count = whole.reshape(cells).sum(axis=(1, 3))
+    total = variance.reshape(cells).sum(axis=(1, 3))
+    detail: npt.NDArray[np.float32] = np.sqrt(total[count > 0] / count[count > 0])
+    return detail

@@ -2,6 +2,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from affine import Affine
 from hypothesis import given
@@ -10,8 +11,8 @@ from rasterio.crs import CRS
 
 from pithead.errors import OptionError
 from pithead.geometry import Window
-from pithead.imagery import open_scene, write_cog
-from pithead.tiling import Grid, read_tile
+from pithead.imagery import Pixels, open_scene, write_cog
+from pithead.tiling import PLAIN_DETAIL, Grid, cell_detail, is_plain, read_tile
 
 _sizes = st.integers(1, 5000)
 _tiles = st.sampled_from([(640, 128), (640, 0), (640, 64), (1024, 256), (64, 32)])
@@ -105,3 +106,50 @@ def test_the_last_tile_is_padded(tmp_path: Path) -> None:
     assert (last.x, last.y) == (512, 512)
     assert pixels.valid.sum() == (700 - 512) ** 2
     assert not pixels.data[~pixels.valid].any()
+
+
+def _pixels(grey: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | None = None) -> Pixels:
+    data = np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+    return Pixels(data, np.ones(grey.shape, np.bool_) if valid is None else valid, None, None, (0.6, 0.6))
+
+
+def test_detail_is_what_changes_within_8_px() -> None:
+    grey = np.full((64, 96), 100)
+    grey[:, 32:64] = np.repeat(np.arange(4) * 20, 8)  # steps between blocks only
+    grey[0:8, 64:68] += 12  # half of one block of 16: 6 levels from its mean, over 16 blocks
+    np.testing.assert_allclose(cell_detail(_pixels(grey)), [0, 0, np.sqrt(36 / 16), 0, 0, 0], atol=1e-3)
+    colours = _pixels(np.full((32, 32), 90))
+    colours.data[::2, :, 0] += 30  # 10 levels of grey, 5 from the mean
+    np.testing.assert_allclose(cell_detail(colours), [5], atol=1e-3)
+
+
+def test_haze_and_water_are_plain_and_a_few_edges_are_not() -> None:
+    y, x = np.mgrid[0:640, 0:640]
+    water = 60 + 20 * np.sin(x / 150) + np.random.default_rng(3).normal(0, 1, (640, 640))
+    assert is_plain(_pixels(water))
+    assert is_plain(_pixels(np.full((640, 640), 255)))
+    building = np.where((abs(x - 320) < 25) & (abs(y - 310) < 25), 120, water)  # 30 m by 30 m
+    assert not is_plain(_pixels(building))
+    assert not is_plain(_pixels(water + np.random.default_rng(4).normal(0, 2 * PLAIN_DETAIL, water.shape)))
+    fence = np.where(abs(x - y) < 2, 90, water)
+    assert not is_plain(_pixels(fence))
+
+
+def test_the_edge_of_the_data_is_no_detail() -> None:
+    y, x = np.mgrid[0:640, 0:640]
+    valid = x + 2 * y < 900
+    grey = np.where(valid, 200, 0)
+    assert is_plain(_pixels(grey, valid))
+    assert not is_plain(_pixels(grey))
+    assert is_plain(_pixels(grey, np.zeros_like(valid)))
+    textured = np.where(valid, 200 + 20 * (x // 2 % 2), 0)
+    assert not is_plain(_pixels(textured, valid))
+
+
+@given(st.integers(-40, 40), st.integers(1, 3))
+def test_plainness_knows_no_brightness_and_no_direction(shift: int, turns: int) -> None:
+    grey = 120 + np.random.default_rng(turns).normal(0, 3, (96, 96)).round()
+    turned = np.rot90(grey + shift, turns)
+    np.testing.assert_allclose(
+        np.sort(cell_detail(_pixels(grey))), np.sort(cell_detail(_pixels(turned))), atol=2e-2
+    )

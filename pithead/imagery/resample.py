@@ -21,6 +21,8 @@ class Axis:
     start: int
     stop: int
     weights: sparse.csr_array  # (outputs, stop - start); a row is empty where the centre is outside
+    taps: npt.NDArray[np.int64]  # (most taps, outputs): the same from ``start`` on, with their parts
+    parts: npt.NDArray[np.float32]
     inside: npt.NDArray[np.bool_]
 
     @classmethod
@@ -47,7 +49,19 @@ class Axis:
             (parts.astype(np.float32).ravel(), (rows.ravel(), taps.ravel() - start)),
             shape=(count, stop - start),
         )
-        return cls(start, stop, mix.tocsr(), inside)
+        weights = mix.tocsr()
+        return cls(start, stop, weights, *_lists(weights), inside)
+
+
+def _lists(weights: sparse.csr_array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The taps of each row and their parts, (most taps, rows); a row with fewer ends in parts of 0."""
+    counts = np.diff(weights.indptr)
+    row = np.repeat(np.arange(len(counts)), counts)
+    place = np.arange(len(row)) - weights.indptr[row]
+    taps = np.zeros((int(counts.max()), len(counts)), dtype=np.int64)
+    parts = np.zeros(taps.shape, dtype=np.float32)
+    taps[place, row], parts[place, row] = weights.indices, weights.data
+    return taps, parts
 
 
 def _bilinear(centre: npt.NDArray[np.float64]) -> _Weights:
@@ -64,26 +78,35 @@ def _mean(index: npt.NDArray[np.float64], scale: float) -> _Weights:
 
 
 def resample(
-    data: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], across: Axis, down: Axis
+    planes: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], across: Axis, down: Axis
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Mix source pixels (h, w, 3) and their mask (h, w) into output pixels (H, W, 3) and (H, W).
+    """Mix source bands (3, h, w) and their mask (h, w) into output pixels (H, W, 3) and (H, W).
 
     Empty pixels have no say; an output pixel is valid where at least half of what it covers is.
     """
     out_valid = down.inside[:, None] & across.inside
-    mixed = _mix(data, across, down)
+    share = None
     if not valid.all():
-        share = _mix(valid[..., None].astype(np.uint8), across, down)
-        out_valid &= share[..., 0] >= 0.5
-        # The same arithmetic as without a mask wherever no empty pixel is near.
-        mixed = np.where(share < _WHOLE, mixed / np.maximum(share, 1e-6), mixed)
-        mixed[~out_valid] = 0
-    return np.rint(mixed).clip(0, 255).astype(np.uint8), out_valid
+        share = _mix(valid.astype(np.uint8), across, down)
+        out_valid &= share >= 0.5
+    out = np.empty((*out_valid.shape, len(planes)), dtype=np.uint8)
+    for band, plane in enumerate(planes):
+        mixed = _mix(plane, across, down)
+        if share is not None:
+            # The same arithmetic as without a mask wherever no empty pixel is near.
+            mixed = np.where(share < _WHOLE, mixed / np.maximum(share, 1e-6), mixed)
+            mixed[~out_valid] = 0
+        out[..., band] = np.clip(np.rint(mixed, out=mixed), 0, 255, out=mixed)
+    return out, out_valid
 
 
-def _mix(data: npt.NDArray[np.uint8], across: Axis, down: Axis) -> npt.NDArray[np.float32]:
-    height, width, bands = data.shape
-    rows = down.weights @ data.reshape(height, width * bands).astype(np.float32)
-    rows = rows.reshape(-1, width, bands).transpose(1, 0, 2).reshape(width, -1)
-    out: npt.NDArray[np.float32] = across.weights @ rows
-    return out.reshape(len(across.inside), len(down.inside), bands).transpose(1, 0, 2)
+def _mix(plane: npt.NDArray[np.uint8], across: Axis, down: Axis) -> npt.NDArray[np.float32]:
+    rows = down.weights @ plane.astype(np.float32)
+    # A gather for each tap: a product with sparse weights would turn the picture over twice.
+    out: npt.NDArray[np.float32] = np.take(rows, across.taps[0], axis=1)
+    out *= across.parts[0]
+    for taps, parts in zip(across.taps[1:], across.parts[1:], strict=True):
+        more = np.take(rows, taps, axis=1)
+        more *= parts
+        out += more
+    return out

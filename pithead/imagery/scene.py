@@ -21,7 +21,7 @@ from pithead.imagery.bands import Bands, read_valid
 from pithead.imagery.files import READ_ERRORS, Levels, check_whole, open_dataset, unreadable
 from pithead.imagery.resample import Axis, resample
 from pithead.imagery.sample import every_sample, find_stretch, look_for_bands, read_raw
-from pithead.imagery.stretch import Stretch, StretchRule
+from pithead.imagery.stretch import Stretch, StretchRule, look_up
 
 _NEAR = 1e-6
 _STRIP_PX = 2_000_000  # source pixels resampled at a time
@@ -132,7 +132,8 @@ class Scene:
             right, bottom = min(dataset.width, int(x) + width), min(dataset.height, int(y) + height)
             if right > left and bottom > top:
                 place = slice(top - int(y), bottom - int(y)), slice(left - int(x), right - int(x))
-                data[place], valid[place] = self._source(dataset, left, top, right, bottom)
+                planes, valid[place] = self._source(dataset, left, top, right, bottom)
+                data[place] = np.moveaxis(planes, 0, -1)
             return self._pixels(data, valid, x, y, scale_x, scale_y)
         # In strips of rows, so that a scene ten times finer than the model does not fill the memory.
         strip = max(1, int(_STRIP_PX * level_x * level_y / width))
@@ -162,7 +163,7 @@ class Scene:
     def _source(
         self, dataset: DatasetReader, left: int, top: int, right: int, bottom: int
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-        """Pixels of one level of the file as 8-bit RGB (h, w, 3), black where not valid (h, w)."""
+        """Pixels of one level of the file as 8-bit RGB (3, h, w), black where not valid (h, w)."""
         window = RasterWindow(left, top, right - left, bottom - top)
         shape = bottom - top, right - left
         try:
@@ -170,13 +171,14 @@ class Scene:
         except READ_ERRORS as error:
             raise unreadable(self.path, error) from error
         if self._tables is not None:
-            raw = np.stack([table[band] for table, band in zip(self._tables, raw, strict=True)])
+            planes = look_up(self._tables, raw)
         elif self.stretch is not None:
-            raw = self.stretch.apply(raw)
-        data = np.ascontiguousarray(np.moveaxis(raw, 0, -1), dtype=np.uint8)
+            planes = self.stretch.apply(raw)
+        else:
+            planes = raw.astype(np.uint8)
         if not valid.all():
-            data[~valid] = 0
-        return data, valid
+            planes[:, ~valid] = 0
+        return planes, valid
 
     # --- ground
 

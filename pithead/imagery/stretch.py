@@ -90,7 +90,7 @@ class Stretch:
     def tables(self, dtype: np.dtype[np.generic]) -> npt.NDArray[np.uint8] | None:
         """The same stretch as look-up tables (3, 65536), for integers of up to 16 bits; else None.
 
-        A negative value finds its entry by Python's indexing from the end.
+        A negative value finds its entry from the end.
         """
         if dtype.kind not in "ui" or dtype.itemsize > 2:
             return None
@@ -98,3 +98,12 @@ class Stretch:
         if dtype.kind == "i":
             entries[_TABLE_SIZE // 2 :] -= _TABLE_SIZE
         return self.apply(np.broadcast_to(entries, (3, 1, _TABLE_SIZE)))[:, 0]
+
+
+def look_up(tables: npt.NDArray[np.uint8], raw: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """What tables (3, 65536) say of each value of three bands (3, h, w) of integers of up to 16 bits."""
+    out = np.empty(raw.shape, dtype=np.uint8)
+    for table, band, plane in zip(tables, raw, out, strict=True):
+        # Wrapped, a negative index counts from the end, and nothing is checked for lying outside.
+        np.take(table, band, mode="wrap", out=plane)
+    return out
