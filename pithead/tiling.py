@@ -22,7 +22,7 @@ CELL_PX = 32
 SAME_SCALE = 0.01
 # Open water, thick cloud and nodata-like tiles have next to no detail anywhere. Both numbers are measured
 # (benchmarks/plain_tiles.py): the plainest tile with a label has its third most detailed cell well above.
-PLAIN_DETAIL = 2.0
+PLAIN_DETAIL = 5.0
 PLAIN_CELLS = 2
 _BLOCK_PX = 8
 

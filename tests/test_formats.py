@@ -187,7 +187,7 @@ def test_11_bits_and_their_8_bit_copy_are_the_same_pixels(tmp_path: Path, bits: 
                 # Overviews were averaged before highlights were clipped in one file, after it in the other.
                 away = np.abs(a.data.astype(int) - b.data)
                 assert away.max() <= (1 if scale >= 1 else 2)
-                assert away.mean() < 0.1
+                assert away.mean() < 0.25
 
 
 def test_8_bands_by_number(tmp_path: Path) -> None:
