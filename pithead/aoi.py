@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from pithead import geometry
-from pithead.errors import GroundResolutionError, OptionError
+from pithead.errors import GroundResolutionError, OptionError, OutsideError
 from pithead.geometry import Floats, Window
 from pithead.imagery import Scene
 from pithead.tiling import Grid
@@ -35,7 +35,8 @@ class Aoi:
         """The part of the area that the scene shows, in scene pixels.
 
         Raises:
-            OptionError: if the scene has no georeference, or the area does not meet it.
+            OptionError: if the scene has no georeference.
+            OutsideError: if the area does not meet the scene.
         """
         if scene.crs is None or scene.transform is None:
             raise OptionError(
@@ -51,10 +52,10 @@ class Aoi:
         try:
             area_scene = shapely.transform(self._near(scene, frame), to_scene)
         except GroundResolutionError as error:
-            raise OptionError(f"{self.path}: expected an area near {scene.path}: {error}") from error
+            raise OutsideError(f"{self.path}: expected an area near {scene.path}: {error}") from error
         area_scene = shapely.intersection(shapely.make_valid(area_scene), frame)
         if not area_scene.area > 0:
-            raise OptionError(
+            raise OutsideError(
                 f"{self.path}: expected an area that meets {scene.path}, got none of it: "
                 "check the area, and the order of longitude and latitude"
             )

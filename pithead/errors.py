@@ -47,3 +47,7 @@ class ExportError(PitheadError, RuntimeError):
 
 class OptionError(PitheadError, ValueError):
     """A command-line option with an impossible value."""
+
+
+class OutsideError(OptionError):
+    """An area of interest of which a scene shows nothing."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pithead.card import Card
+from pithead.detections import Detections
 from pithead.detector import Detector
 from pithead.geometry import boxes_to_corners, corners_to_boxes, rotated_iou
 from pithead.imagery import open_scene
@@ -28,7 +29,7 @@ from pithead.metrics import (
     line_quality,
     match_scene,
 )
-from pithead.scan import Detections, assemble, detect_tiles
+from pithead.scan import Way, assemble, detect_tiles
 from pithead.seams import Merged
 
 Floats = npt.NDArray[np.float64]
@@ -101,7 +102,7 @@ def evaluate_scene(
     """
     card = detector.card
     with open_scene(path, gsd_m=gsd_m) as scene:
-        seen = detect_tiles(scene, Sensitive(detector, FLOOR), overlap_px)
+        seen = detect_tiles(scene, Sensitive(detector, FLOOR), Way(overlap_px))
     grid = seen.grid
     truth = in_grid(
         labels,
@@ -113,7 +114,7 @@ def evaluate_scene(
     lowest = [STRIP_FLOOR if known.geometry == "strip" else FLOOR for known in card.classes]
     sure = assemble(seen.above(card.thresholds), card)
     boxes = corners_to_boxes(grid.to_grid(sure.corners_scene))
-    merged = Merged(boxes, sure.scores, sure.classes)
+    merged = Merged(boxes, sure.scores, sure.classes, sure.tiles)
     return SceneResult(
         scene=path.stem,
         area_km2=seen.valid_px * card.gsd_m**2 / 1e6,

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and text that is split at newlines and nowhere else."""
 
+import hashlib
 from pathlib import Path
 
 
@@ -21,3 +22,9 @@ def lines_of(text: str) -> list[str]:
     `str.splitlines` also splits at U+2028, U+0085 and others, which stand inside JSON strings as they are.
     """
     return [line for line in text.split("\n") if line.strip()]
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pithead.card import Card
+from pithead.detections import Detections
 from pithead.imagery import Scene
-from pithead.scan import Detections
 
 MOST_PX = 2000
 """The long side of a picture: what a screen shows and a report can carry."""

@@ -1,11 +1,12 @@
 """The main path: a scene goes in, detections come out.
 
-Tiles are read in a thread ahead of the model, tiles without a valid pixel are not run, what each tile saw is
-merged at the seams, pieces of strips are joined, and spans of perimeters are linked into lines.
+Tiles are read in a thread ahead of the model; tiles without a valid pixel, outside of the area of interest or
+(if asked for) without texture are not run. What each tile saw is merged at the seams, pieces of strips are
+joined, and spans of perimeters are linked into lines.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,18 +15,18 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from shapely.geometry.base import BaseGeometry
 
+from pithead.aoi import touched
 from pithead.card import Card
+from pithead.detections import Coverage, Detections, SceneLine, ground_of, tile_number
 from pithead.errors import OptionError
 from pithead.geometry import Window, boxes_to_corners
 from pithead.imagery import Pixels, Scene
 from pithead.lines import MAX_GAP_M, MIN_LINE_M, Line, link
 from pithead.seams import Merged, merge
 from pithead.strips import join
-from pithead.tiling import Grid, read_tile
-
-EDGE_PX = 2.0
-"""Nearer to the scene's edge than this (pixels of the model) an object counts as cut: boxes stop short."""
+from pithead.tiling import Grid, is_plain, read_tile
 
 STRIP_BRIDGE_M = 24.0
 """One missed piece of a strip is bridged; groups of wagons stand 40 m apart (labeling/guide.md)."""
@@ -45,62 +46,6 @@ class DetectorLike(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SceneLine:
-    """A perimeter in scene pixels; the first point of a ring is not repeated."""
-
-    points_scene: npt.NDArray[np.float64]
-    closed: bool
-    score: float
-    class_id: int
-    spans: int
-    """Of how many spans it was linked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """What was found in a scene, each object once, surest first.
-
-    Spans of line classes are among the boxes, for measuring them; what a map shows of them is `lines`.
-    """
-
-    corners_scene: npt.NDArray[np.float64]
-    """(N, 4, 2) scene pixels: x right, y down, 0 at the outer edge of the first pixel."""
-    scores: npt.NDArray[np.float32]
-    """(N,)"""
-    classes: npt.NDArray[np.int64]
-    """(N,)"""
-    lines: tuple[SceneLine, ...]
-    grid: Grid
-    tiles_run: int
-    tiles_skipped: int
-    """Tiles without a valid pixel."""
-    valid_px: int
-    """Valid pixels of the grid: the ground that was looked at."""
-
-    def cut(self, points_scene: npt.NDArray[np.float64]) -> bool:
-        """Whether an outline or line (M, 2) reaches the scene's edge, so that part of it may lie beyond."""
-        points, size = self.grid.to_grid(points_scene), np.array([self.grid.width, self.grid.height])
-        return bool((points < EDGE_PX).any() or (points > size - EDGE_PX).any())
-
-    def surest(self, limit: int, line_classes: frozenset[int]) -> "Detections":
-        """At most `limit` of what a map shows, by score: lines, and boxes that are no spans of lines."""
-        whole = ~np.isin(self.classes, list(line_classes))
-        scores = np.concatenate([self.scores[whole], [line.score for line in self.lines]])
-        kept = np.zeros(len(scores), bool)
-        kept[np.argsort(-scores, kind="stable")[:limit]] = True
-        boxes = ~whole
-        boxes[whole] = kept[: whole.sum()]
-        lines = tuple(line for line, wanted in zip(self.lines, kept[whole.sum() :], strict=True) if wanted)
-        return replace(
-            self,
-            corners_scene=self.corners_scene[boxes],
-            scores=self.scores[boxes],
-            classes=self.classes[boxes],
-            lines=lines,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class TileDetections:
     """What each tile saw by itself: nothing merged yet."""
 
@@ -109,7 +54,10 @@ class TileDetections:
     """The tiles that were run."""
     rows: tuple[npt.NDArray[np.float32], ...]
     """(k, 7) of each: cx, cy, w, h in tile pixels, angle, score, class."""
+    coverage: Coverage
     valid_px: int
+    area_grid: BaseGeometry | None = None
+    """The ground that tiles looked at, in grid pixels; None for the whole grid."""
 
     def above(self, thresholds: npt.ArrayLike) -> "TileDetections":
         """Only the rows that reach the threshold of their class, one a class or one for all."""
@@ -122,61 +70,94 @@ class TileDetections:
         return replace(self, rows=tuple(kept(rows) for rows in self.rows))
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a scene is gone through: what the tiles are, which are run, and who reads them.
+
+    Nothing of it but `overlap_px`, `area_scene` and `skip_plain` changes what is found.
+    """
+
+    overlap_px: int = 128
+    """How far neighbouring tiles overlap: a multiple of 32, at most half a tile."""
+    batch: int = 4
+    """How many tiles go through the model at once."""
+    readers: int = 1
+    """Threads that read tiles ahead of the model."""
+    area_scene: BaseGeometry | None = None
+    """Only tiles whose own ground meets this area (scene pixels) are read, and only what meets it is told."""
+    skip_plain: bool = False
+    """Whether tiles without texture are left out (`pithead.tiling.is_plain`)."""
+
+    def check(self, card: Card) -> None:
+        """Refuse, before any work, what cannot be.
+
+        Raises:
+            OptionError: The overlap is no multiple of the cell from 0 to half a tile, the batch is empty, or
+                nobody reads.
+        """
+        most = card.tile_px // 2
+        if self.overlap_px % card.cell_px or not 0 <= self.overlap_px <= most:
+            raise OptionError(
+                f"expected an overlap of a multiple of {card.cell_px} px from 0 to half a tile ({most} px), "
+                f"got {self.overlap_px}"
+            )
+        if self.batch < 1:
+            raise OptionError(f"expected a batch of at least 1 tile, got {self.batch}")
+        if self.readers < 1:
+            raise OptionError(f"expected at least 1 reader, got {self.readers}")
+
+
 def scan(
-    scene: Scene,
-    detector: DetectorLike,
-    *,
-    overlap_px: int = 128,
-    batch: int = 4,
-    progress: Progress | None = None,
-    readers: int = 1,
+    scene: Scene, detector: DetectorLike, way: Way | None = None, progress: Progress | None = None
 ) -> Detections:
-    """Find what the detector knows in the whole scene.
+    """Find what the detector knows in the scene.
 
     Args:
         scene: An open scene.
         detector: Anything with `.card` and `.detect`.
-        overlap_px: How far neighbouring tiles overlap, a multiple of 32 and at most half a tile.
-        batch: How many tiles go through the model at once.
-        progress: Called with the number of tiles done and of all tiles.
-        readers: Threads that read tiles ahead of the model; the result is the same for any number.
+        way: Overlap, batch, readers, area; without it those of `Way`.
+        progress: Called with the number of tiles done and of all tiles to be read.
 
     Raises:
-        OptionError: An overlap or a batch that cannot be.
+        OptionError: An overlap, a batch or a number of readers that cannot be.
         SceneError: The scene cannot be read any further.
     """
-    return assemble(detect_tiles(scene, detector, overlap_px, batch, progress, readers), detector.card)
+    way = way or Way()
+    found = assemble(detect_tiles(scene, detector, way, progress), detector.card)
+    return found if way.area_scene is None else found.within(way.area_scene)
 
 
 def detect_tiles(
-    scene: Scene,
-    detector: DetectorLike,
-    overlap_px: int = 128,
-    batch: int = 4,
-    progress: Progress | None = None,
-    readers: int = 1,
+    scene: Scene, detector: DetectorLike, way: Way, progress: Progress | None = None
 ) -> TileDetections:
     """Read every tile that has a valid pixel and run the detector on it; arguments as for `scan`."""
     card = detector.card
-    check_options(card, overlap_px, batch, readers)
-    grid = Grid.of(scene, card.gsd_m, card.tile_px, overlap_px)
+    way.check(card)
+    grid = Grid.of(scene, card.gsd_m, card.tile_px, way.overlap_px)
+    area = way.area_scene
+    looked = list(grid.windows() if area is None else touched(grid, area))
     windows: list[Window] = []
     rows: list[npt.NDArray[np.float32]] = []
-    pending: list[tuple[Window, Pixels]] = []
-    valid_px = 0
-    for done, (window, pixels) in enumerate(
-        _read_ahead(scene, grid, 2 * max(batch, readers), readers), start=1
-    ):
-        valid_px += int(pixels.valid[grid.own(window)].sum())
-        if pixels.valid.any():
-            pending.append((window, pixels))
-        if len(pending) == batch or (pending and done == len(grid)):
-            windows += [waiting for waiting, _ in pending]
-            rows += detector.detect(np.stack([tile.data for _, tile in pending]))
+    pending: list[_Tile] = []
+    valid_px = empty = plain = 0
+    for done, tile in enumerate(_read_ahead(scene, grid, looked, way), start=1):
+        own = int(tile.pixels.valid[grid.own(tile.window)].sum())
+        valid_px += own
+        if not tile.pixels.valid.any():
+            empty += 1
+        elif tile.plain:
+            plain += 1
+        else:
+            pending.append(tile)
+        if len(pending) == way.batch or (pending and done == len(looked)):
+            windows += [waiting.window for waiting in pending]
+            rows += detector.detect(np.stack([waiting.pixels.data for waiting in pending]))
             pending.clear()
         if progress is not None:
-            progress(done, len(grid))
-    return TileDetections(grid, tuple(windows), tuple(rows), valid_px)
+            progress(done, len(looked))
+    coverage = Coverage(len(windows), empty, plain, len(grid) - len(looked))
+    ground = None if area is None else ground_of(grid, looked)
+    return TileDetections(grid, tuple(windows), tuple(rows), coverage, valid_px, ground)
 
 
 def assemble(seen: TileDetections, card: Card) -> Detections:
@@ -185,86 +166,96 @@ def assemble(seen: TileDetections, card: Card) -> Detections:
     merged = merge(seen.windows, seen.rows, card.line_classes | card.strip_classes)
     for class_id in sorted(card.strip_classes):
         merged = _strips_joined(merged, class_id, card)
+    numbers = [tile_number(grid, window) for window in seen.windows]
     return Detections(
         corners_scene=grid.to_scene(boxes_to_corners(merged.boxes)),
         scores=merged.scores,
         classes=merged.classes,
-        lines=lines_of(merged, grid, card),
+        tiles=tuple(_numbered(tiles, numbers) for tiles in merged.tiles),
+        lines=lines_of(merged, grid, card, numbers),
         grid=grid,
-        tiles_run=len(seen.windows),
-        tiles_skipped=len(grid) - len(seen.windows),
+        coverage=seen.coverage,
         valid_px=seen.valid_px,
+        area_grid=seen.area_grid,
     )
+
+
+def _seen_by(merged: Merged, members: npt.NDArray[np.int64]) -> set[int]:
+    return set[int]().union(*(merged.tiles[i] for i in members))
+
+
+def _numbered(tiles: Iterable[int], numbers: list[int]) -> tuple[int, ...]:
+    return tuple(sorted(numbers[tile] for tile in tiles))
 
 
 def _strips_joined(merged: Merged, class_id: int, card: Card) -> Merged:
     """The same detections with the pieces of one class joined, best score first again."""
-    mine = merged.classes == class_id
+    mine = np.flatnonzero(merged.classes == class_id)
+    others = np.flatnonzero(merged.classes != class_id)
     strips = join(
         merged.boxes[mine],
         merged.scores[mine],
         pad_px=card.strip_pad_m / card.gsd_m,
         bridge_px=STRIP_BRIDGE_M / card.gsd_m,
     )
-    boxes = np.concatenate([merged.boxes[~mine], strips.boxes])
-    scores = np.concatenate([merged.scores[~mine], strips.scores])
-    classes = np.concatenate([merged.classes[~mine], np.full(len(strips.boxes), class_id, np.int64)])
+    boxes = np.concatenate([merged.boxes[others], strips.boxes])
+    scores = np.concatenate([merged.scores[others], strips.scores])
+    classes = np.concatenate([merged.classes[others], np.full(len(strips.boxes), class_id, np.int64)])
+    tiles = [merged.tiles[i] for i in others]
+    tiles += [tuple(sorted(_seen_by(merged, mine[members]))) for members in strips.members]
     order = np.lexsort((*boxes.T[::-1], classes, -scores))
-    return Merged(boxes[order], scores[order], classes[order])
+    return Merged(boxes[order], scores[order], classes[order], tuple(tiles[i] for i in order))
 
 
-def check_options(card: Card, overlap_px: int, batch: int = 1, readers: int = 1) -> None:
-    """Refuse, before any work, an overlap, a batch or a number of readers that cannot be.
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """A window that was read, and whether it may be left out."""
 
-    Raises:
-        OptionError: The overlap is no multiple of the cell from 0 to half a tile, the batch is empty, or
-            nobody reads.
-    """
-    if overlap_px % card.cell_px or not 0 <= overlap_px <= card.tile_px // 2:
-        most = card.tile_px // 2
-        raise OptionError(
-            f"expected an overlap of a multiple of {card.cell_px} px from 0 to half a tile ({most} px), "
-            f"got {overlap_px}"
-        )
-    if batch < 1:
-        raise OptionError(f"expected a batch of at least 1 tile, got {batch}")
-    if readers < 1:
-        raise OptionError(f"expected at least 1 reader, got {readers}")
+    window: Window
+    pixels: Pixels
+    plain: bool
 
 
-def _read_ahead(scene: Scene, grid: Grid, ahead: int, readers: int) -> Iterator[tuple[Window, Pixels]]:
+def _read_ahead(scene: Scene, grid: Grid, windows: list[Window], way: Way) -> Iterator[_Tile]:
     """Every window with its pixels, in order, read some windows ahead by threads of one open file each."""
+    ahead = 2 * max(way.batch, way.readers)
     with ExitStack() as files:
         free: SimpleQueue[Scene] = SimpleQueue()
         free.put(scene)
-        for _ in range(readers - 1):
+        for _ in range(way.readers - 1):
             free.put(files.enter_context(scene.again()))
 
-        def read(window: Window) -> Pixels:
+        def read(window: Window) -> _Tile:
             mine = free.get()
             try:
-                return read_tile(mine, grid, window)
+                pixels = read_tile(mine, grid, window)
             finally:
                 free.put(mine)
+            return _Tile(window, pixels, way.skip_plain and is_plain(pixels))
 
-        pool = files.enter_context(ThreadPoolExecutor(readers, thread_name_prefix="read"))
+        pool = files.enter_context(ThreadPoolExecutor(way.readers, thread_name_prefix="read"))
         files.callback(pool.shutdown, cancel_futures=True)
-        queue: deque[tuple[Window, Future[Pixels]]] = deque()
-        for window in grid.windows():
-            queue.append((window, pool.submit(read, window)))
+        queue: deque[Future[_Tile]] = deque()
+        for window in windows:
+            queue.append(pool.submit(read, window))
             if len(queue) > ahead:
-                first, pixels = queue.popleft()
-                yield first, pixels.result()
+                yield queue.popleft().result()
         while queue:
-            first, pixels = queue.popleft()
-            yield first, pixels.result()
+            yield queue.popleft().result()
 
 
-def lines_of(merged: Merged, grid: Grid, card: Card) -> tuple[SceneLine, ...]:
-    """Link the spans among merged boxes (grid px) into perimeters in scene pixels."""
+def lines_of(merged: Merged, grid: Grid, card: Card, numbers: list[int]) -> tuple[SceneLine, ...]:
+    """Link the spans among merged boxes (grid px) into perimeters in scene pixels.
+
+    Args:
+        merged: Boxes of all classes.
+        grid: The grid that they are in.
+        card: Says which classes are lines, and how wide spans are.
+        numbers: The number in the grid of each window that was merged.
+    """
     found = []
     for class_id in sorted(card.line_classes):
-        mine = merged.classes == class_id
+        mine = np.flatnonzero(merged.classes == class_id)
         linked: tuple[Line, ...] = link(
             merged.boxes[mine],
             merged.scores[mine],
@@ -273,7 +264,14 @@ def lines_of(merged: Merged, grid: Grid, card: Card) -> tuple[SceneLine, ...]:
             width_px=card.span_width_m / card.gsd_m,
         )
         found += [
-            SceneLine(grid.to_scene(line.points), line.closed, line.score, class_id, len(line.members))
+            SceneLine(
+                points_scene=grid.to_scene(line.points),
+                closed=line.closed,
+                score=line.score,
+                class_id=class_id,
+                spans=len(line.members),
+                tiles=_numbered(_seen_by(merged, mine[line.members]), numbers),
+            )
             for line in linked
         ]
     return tuple(found)

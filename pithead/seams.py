@@ -46,6 +46,8 @@ class Merged:
     """(N,)"""
     classes: Ints
     """(N,)"""
+    tiles: tuple[tuple[int, ...], ...]
+    """(N,) Which of the windows that were given saw each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class _Raw:
     reach: Floats
     """(W, 4) the same, but infinite on a side where no other tile looks on: nothing is cut there."""
     polygons: npt.NDArray[np.object_]
+    given: Ints
+    """(W,) Where each tile stood among the windows that were given."""
 
 
 def merge(
@@ -78,7 +82,7 @@ def merge(
     """
     raw = _gather(windows, rows)
     if not len(raw.boxes):
-        return Merged(raw.boxes, raw.scores, raw.classes)
+        return Merged(raw.boxes, raw.scores, raw.classes, ())
     pairs, overlap = _candidates(raw)
     inset = _inset(raw)
     home, absorbed = _absorbed(raw, _groups(raw, pairs, overlap), pairs, inset)
@@ -90,9 +94,15 @@ def merge(
     speaks = np.flatnonzero(~absorbed & ~np.isin(raw.classes, list(piece_classes)))
     for members in _unsettled(raw, home, stands, inset, speaks):
         boxes[home[members[0]]] = _resolve(raw, members, inset)
-    merged = Merged(boxes, scores, raw.classes[stands])
-    order = np.lexsort((*merged.boxes.T[::-1], merged.classes, -merged.scores))
-    return Merged(merged.boxes[order], merged.scores[order], merged.classes[order])
+    classes, tiles = raw.classes[stands], _seen_by(raw, home)
+    order = np.lexsort((*boxes.T[::-1], classes, -scores))
+    return Merged(boxes[order], scores[order], classes[order], tuple(tiles[i] for i in order))
+
+
+def _seen_by(raw: _Raw, home: Ints) -> list[tuple[int, ...]]:
+    """Which of the given windows saw each group."""
+    group, tile = np.unique(np.stack([home, raw.given[raw.tiles]]), axis=1)
+    return [tuple(some.tolist()) for some in np.split(tile, np.flatnonzero(np.diff(group)) + 1)]
 
 
 def _gather(windows: Sequence[Window], rows: Sequence[npt.NDArray[np.float32]]) -> _Raw:
@@ -115,6 +125,7 @@ def _gather(windows: Sequence[Window], rows: Sequence[npt.NDArray[np.float32]]) 
         bounds=bounds,
         reach=_reach(bounds),
         polygons=_polygons(boxes),
+        given=np.array(order, np.int64),
     )
 
 

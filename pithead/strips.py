@@ -46,11 +46,12 @@ FILLED = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Strips:
-    """Whole strips: boxes (M, 5), scores (M,) (the mean of the pieces by length), pieces (M,) counted."""
+    """Whole strips: boxes (M, 5), scores (M,) (the mean of the pieces by length), members (M,) of each."""
 
     boxes: Floats
     scores: npt.NDArray[np.float32]
-    pieces: Ints
+    members: tuple[Ints, ...]
+    """Which of the given pieces each was joined of; a piece that was there twice counts once."""
 
 
 def join(
@@ -74,7 +75,7 @@ def join(
     kept = _without_doubles(every, score)
     every, score = every[kept], score[kept]
     if not len(every):
-        return Strips(np.zeros((0, 5)), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        return Strips(np.zeros((0, 5)), np.zeros(0, np.float32), ())
     a, b = _neighbours(every, bridge_px + 2 * pad_px, cell_px)
     ones = np.ones(len(a), np.int8)
     _, group = connected_components(coo_array((ones, (a, b)), shape=(len(every), len(every))), directed=False)
@@ -86,7 +87,7 @@ def join(
     return Strips(
         np.stack([_fit(shrunk[members]) for members in groups]),
         np.array([np.average(score[members], weights=long[members]) for members in groups], np.float32),
-        np.array([len(members) for members in groups], np.int64),
+        tuple(kept[members] for members in groups),
     )
 
 

@@ -18,8 +18,8 @@ import pyogrio
 import shapely
 
 from pithead.card import Card
+from pithead.detections import Detections, SceneLine
 from pithead.imagery import Scene
-from pithead.scan import Detections, SceneLine
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,7 +36,8 @@ class Origin:
     """Where detections come from: it stands on every one of them."""
 
     scene: str
-    scene_sha256: str
+    scene_sha256: str | None
+    """None of a scene that was read by ranges over a network."""
     weights_sha256: str
 
 
@@ -45,7 +46,7 @@ class Layers:
     """What a map shows of a scene, in scene pixels, with what can be said of it in metres."""
 
     boxes: gpd.GeoDataFrame
-    """Polygons: class, score, length_m, width_m, area_m2, centre, cut by the scene's edge, and the origin."""
+    """Polygons: class, score, length_m, width_m, area_m2, centre, cut by the edge, tiles, and the origin."""
     perimeters: gpd.GeoDataFrame
     """LineStrings, rings closed: as boxes, but closed, enclosed_area_m2 and spans for width and area."""
 
@@ -64,6 +65,7 @@ def layers(detections: Detections, scene: Scene, card: Card, origin: Origin) -> 
         "area_m2": np.array([scene.area_m2(box) for box in corners], np.float64).round(2),
         **_centres(corners.mean(axis=1), scene),
         "cut": np.array([detections.cut(box) for box in corners], np.bool_),
+        "tiles": [_numbers(detections.tiles[i]) for i in np.flatnonzero(shown)],
     }
     lines = detections.lines
     courses = [_course(line) for line in lines]
@@ -78,6 +80,7 @@ def layers(detections: Detections, scene: Scene, card: Card, origin: Origin) -> 
         "spans": np.array([line.spans for line in lines], np.int64),
         **_centres(np.array([course.mean(axis=0) for course in courses]).reshape(-1, 2), scene),
         "cut": np.array([detections.cut(line.points_scene) for line in lines], np.bool_),
+        "tiles": [_numbers(line.tiles) for line in lines],
     }
     return Layers(
         _frame(boxes, [shapely.Polygon(box) for box in corners], origin),
@@ -98,13 +101,18 @@ def _centres(points_scene: Floats, scene: Scene) -> dict[str, Floats]:
     }
 
 
+def _numbers(tiles: tuple[int, ...]) -> str:
+    """The tiles that saw something, as their numbers in the grid of run.json."""
+    return " ".join(map(str, tiles))
+
+
 def _course(line: SceneLine) -> Floats:
     points = line.points_scene
     return np.concatenate([points, points[:1]]) if line.closed else points
 
 
 def _frame(columns: dict[str, object], shapes: list[shapely.Geometry], origin: Origin) -> gpd.GeoDataFrame:
-    table = pd.DataFrame(columns).astype({"class": "object"})
+    table = pd.DataFrame(columns).astype({"class": "object", "tiles": "object"})
     table["scene"] = pd.Series([origin.scene] * len(table), dtype="object")
     table["scene_sha256"] = pd.Series([origin.scene_sha256] * len(table), dtype="object")
     table["weights_sha256"] = pd.Series([origin.weights_sha256] * len(table), dtype="object")
@@ -189,7 +197,9 @@ def write_geoparquet(path: Path, found: Layers, scene: Scene) -> None:
 def _column(frame: gpd.GeoDataFrame, name: str) -> pd.Series:
     """A column, or one of nothing; with types that know nothing beside True and 3."""
     kinds = {"closed": "boolean", "cut": "boolean", "spans": "Int64"}
-    kind = kinds.get(name, "object" if name in {"class", "scene"} or name.endswith("256") else "float64")
+    kind = kinds.get(
+        name, "object" if name in {"class", "scene", "tiles"} or name.endswith("256") else "float64"
+    )
     if name in frame.columns:
         column: pd.Series = frame[name].astype(kind)
         return column

@@ -72,7 +72,7 @@ def test_from_nothing_to_a_map_layer_within_five_minutes(tmp_path: Path, recipe:
     scene = min(scenes.glob("*.tif"))
     flow.run("inference/scan.py", scene, "--weights", weights, "--out", tmp_path / "out", "--overlap", 64)
     left = {path.name.removeprefix(scene.stem) for path in (tmp_path / "out").iterdir()}
-    assert left == {".geojson", ".gpkg", ".parquet", ".png", ".run.json"}
+    assert left == {".geojson", ".gpkg", ".parquet", ".png", ".run.json", ".stac.json"}
     found = json.loads((tmp_path / "out" / f"{scene.stem}.geojson").read_text(encoding="utf-8"))
     assert found["type"] == "FeatureCollection"
     assert {feature["properties"]["class"] for feature in found["features"]} <= set(CLASSES)

@@ -123,7 +123,9 @@ def test_no_valid_pixel_is_an_empty_result(tmp_path: Path, make_onnx: MakeOnnx) 
     done = program(scene, "--weights", make_onnx([HEAP]), "--out", tmp_path / "out", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads((tmp_path / "out/black.geojson").read_text())["features"] == []
-    assert json.loads((tmp_path / "out/black.run.json").read_text())["counts"]["tiles_run"] == 0
+    assert json.loads((tmp_path / "out/black.run.json").read_text())["counts"]["tiles"] == {
+        "all": 1, "run": 0, "empty": 1, "plain": 0, "outside": 0
+    }  # fmt: skip
 
 
 def test_a_folder_of_scenes(tmp_path: Path, make_onnx: MakeOnnx) -> None:
@@ -136,13 +138,14 @@ def test_a_folder_of_scenes(tmp_path: Path, make_onnx: MakeOnnx) -> None:
     out = tmp_path / "out"
     done = program(folder, "--weights", weights, "--out", out, "--gsd", "0.6", "--overlap", "64")
     assert done.returncode == 0, done.stderr
-    endings = ("geojson", "gpkg", "parquet", "png", "run.json")
+    endings = ("geojson", "gpkg", "parquet", "png", "run.json", "stac.json")
     assert sorted(p.name for p in out.iterdir()) == sorted(f"{s}.{e}" for s in "ab" for e in endings)
     record = json.loads((out / "b.run.json").read_text())
     assert record["counts"]["classes"]["coal_heap"] == len(gpd.read_file(out / "b.gpkg", layer="boxes")) > 0
     asked = {"gsd": 0.6, "overlap": 64, "threads": None, "classes": [], "min_score": None, "limit": None}
-    asked |= {"readers": 1}
+    asked |= {"readers": 1, "bands": [], "stretch": None, "aoi": None, "skip_plain": False, "date": None}
     assert record["options"] == asked
+    assert record["grid"]["overlap_px"] == 64
     hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in record["results"]}
     assert record["results"] == hashes
     assert sorted(hashes) == [f"b.{e}" for e in endings if e != "run.json"]

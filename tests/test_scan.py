@@ -14,7 +14,7 @@ from pithead.card import Card, CardClass
 from pithead.errors import OptionError
 from pithead.geometry import corners_to_boxes, rotated_iou
 from pithead.imagery import open_scene
-from pithead.scan import Detections, scan
+from pithead.scan import Detections, Way, scan
 
 SIZE = 1100
 
@@ -41,7 +41,7 @@ def oracle(card_json: str, kind: int = 1) -> Oracle:
 
 def scanned(path: Path, detector: Oracle, **options: int) -> Detections:
     with open_scene(path) as scene:
-        return scan(scene, detector, **options)
+        return scan(scene, detector, Way(**options))
 
 
 @pytest.mark.parametrize("overlap_px", [64, 128])
@@ -55,7 +55,7 @@ def test_every_object_once_and_in_place(
     assert rotated_iou(detector.boxes, corners_to_boxes(found.corners_scene)).max(axis=1).min() > 0.99
     assert found.corners_scene.dtype == np.float64
     assert (found.classes == 1).all()
-    assert found.tiles_run == len(found.grid)
+    assert found.coverage.run == len(found.grid)
 
 
 def test_the_same_twice_whatever_the_batch(scene_path: Path, card_json: str) -> None:
@@ -75,7 +75,7 @@ def test_the_same_whatever_the_number_of_readers(scene_path: Path, readers: int)
             return [np.array([[128, 128, 9, 5, 0, tile.mean() / 255, 0]], np.float32) for tile in tiles]
 
     with open_scene(scene_path) as scene:
-        one, several = (scan(scene, Sums(), overlap_px=64, readers=n) for n in (1, readers))
+        one, several = (scan(scene, Sums(), Way(64, readers=n)) for n in (1, readers))
         assert scene.read(0, 0, 9, 9, 9, 9).valid.all()  # the scene itself stays open
     assert len(one.scores) == len(one.grid) > 8
     assert one.corners_scene.tobytes() == several.corners_scene.tobytes()
@@ -108,8 +108,8 @@ def test_tiles_without_pixels_are_not_run(tmp_path: Path, card_json: str) -> Non
     with open_scene(path) as scene:
         found = scan(scene, detector, progress=lambda done, of: steps.append((done, of)))
     columns = found.grid.columns
-    assert found.tiles_skipped == len(found.grid) // columns * (columns - 4)  # origins 0, 128, 256, 384
-    assert found.tiles_run + found.tiles_skipped == len(found.grid)
+    assert found.coverage.empty == len(found.grid) // columns * (columns - 4)  # origins 0, 128, 256, 384
+    assert found.coverage.run + found.coverage.empty == len(found.grid)
     assert steps[-1] == (len(found.grid), len(found.grid))
     assert found.corners_scene.shape == (0, 4, 2)
 

@@ -15,9 +15,9 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from pithead.card import Card
+from pithead.detections import Coverage, Detections, SceneLine
 from pithead.imagery import Scene, open_scene
 from pithead.picture import write_picture
-from pithead.scan import Detections, SceneLine
 from pithead.tiling import Grid
 from pithead.vectors import (
     PIXEL_NOTE,
@@ -50,15 +50,15 @@ def found(*, empty: bool = False) -> Detections:
     heap = [[100, 100], [200, 100], [200, 140], [100, 140]]
     span = [[0, 0], [32, 0], [32, 20], [0, 20]]
     ring = np.array([[50, 50], [250, 50], [250, 150], [50, 150]], np.float64)
-    lines = (SceneLine(ring, True, 0.8, 2, 20), SceneLine(ring[:2], False, 0.7, 2, 6))  # noqa: FBT003
+    lines = (SceneLine(ring, True, 0.8, 2, 20, (0, 1)), SceneLine(ring[:2], False, 0.7, 2, 6, (1,)))  # noqa: FBT003
     return Detections(
         corners_scene=np.array([] if empty else [heap, span], np.float64).reshape(-1, 4, 2),
         scores=np.array([] if empty else [0.9, 0.8], np.float32),
         classes=np.array([] if empty else [1, 2], np.int64),
+        tiles=() if empty else ((0, 1), (0,)),
         lines=() if empty else lines,
         grid=Grid(400, 300, 1.0, 1.0, 256, 64),
-        tiles_run=2,
-        tiles_skipped=0,
+        coverage=Coverage(run=2),
         valid_px=120_000,
     )
 

@@ -80,6 +80,14 @@ def is_remote(path: str) -> bool:
     return not is_local(path) and any(system in gdal_path(path) for system in _REMOTE)
 
 
+def told_name(path: str) -> str:
+    """A path as it may stand in a record: an address without its query, user and password, which are keys."""
+    address = re.sub(r"\b(https?|s3):/+", r"\1://", path, count=1)
+    if is_local(path) or "://" not in address:
+        return path
+    return re.sub(r"://[^/@]*@", "://", address.partition("?")[0])
+
+
 def _options(path: str) -> AbstractContextManager[object]:
     """GDAL's settings while a remote file is opened: files of this machine are opened without them."""
     if not is_remote(path):

@@ -3,6 +3,7 @@
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ from pithead import geometry
 from pithead.errors import GroundResolutionError, OptionError, PitheadError
 from pithead.geometry import Floats, Window
 from pithead.imagery.bands import Bands, read_valid
-from pithead.imagery.files import READ_ERRORS, Levels, check_whole, open_dataset, unreadable
+from pithead.imagery.files import READ_ERRORS, Levels, check_whole, open_dataset, told_name, unreadable
 from pithead.imagery.resample import Axis, resample
 from pithead.imagery.sample import every_sample, find_stretch, look_for_bands, read_raw
 from pithead.imagery.stretch import Stretch, StretchRule, look_up
@@ -85,6 +86,29 @@ class Scene:
     def alpha(self) -> int | None:
         """The band of the file, from 1, that masks valid pixels; None if a band so tagged is no mask."""
         return self._bands.alpha
+
+    @property
+    def told(self) -> str:
+        """The path as it may stand in a record."""
+        return told_name(self.path)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of this machine that the scene is made of: itself, sources of a VRT, sidecars."""
+        return tuple(sorted(path for path in self._levels.full.files if Path(path).is_file()))
+
+    @property
+    def acquired(self) -> datetime | None:
+        """When it was taken (UTC), if its IMAGERY metadata say so; the date of the file is that of no image.
+
+        Source: the IMAGERY metadata domain of GDAL's raster data model, ACQUISITIONDATETIME.
+        """
+        text = self._levels.full.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "").strip()
+        try:
+            taken = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
+        except ValueError:
+            return None
+        return taken.replace(tzinfo=UTC) if taken.tzinfo is None else taken.astimezone(UTC)
 
     # --- pixels
 
