@@ -66,9 +66,7 @@ def write_results(out: Path, scene: Scene, found: Detections, run: Run) -> Layer
             "scene": scene_facts(scene, run.origin, acquired),
             "weights": {"path": str(run.weights), "sha256": run.origin.weights_sha256, "name": card.name},
             "options": dict(run.options),
-            "aoi": None
-            if run.aoi is None
-            else {"path": run.aoi.path, "sha256": sha256_of(Path(run.aoi.path))},
+            "aoi_sha256": None if run.aoi is None else sha256_of(Path(run.aoi.path)),
             "versions": _versions(),
             "grid": asdict(found.grid) | {"columns": found.grid.columns, "rows": found.grid.rows},
             "counts": {"tiles": {"all": len(found.grid), **asdict(found.coverage)}, "classes": counts},

@@ -174,10 +174,12 @@ def write_geopackage(path: Path, found: Layers, scene: Scene) -> None:
         if scene.crs is not None:
             shapes, crs = shapely.transform(shapes, scene.to_map), scene.crs.to_wkt()
         placed = gpd.GeoDataFrame(frame.drop(columns="geometry"), geometry=gpd.GeoSeries(shapes), crs=crs)
+        # 1.2 is what GDAL and QGIS of a stable Linux read without a warning; the second layer finds it made.
+        more = {} if path.exists() else {"dataset_options": {"VERSION": "1.2"}}
         with warnings.catch_warnings():
             # Pixels have no CRS, which is meant; pyogrio says so each time.
             warnings.filterwarnings("ignore", message="'crs' was not provided")
-            placed.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type=kind)
+            placed.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type=kind, **more)
 
 
 def write_geoparquet(path: Path, found: Layers, scene: Scene) -> None:
