@@ -121,7 +121,7 @@ def steady(
     first
         Only so many scenes.
     """
-    paths = [p for s in scenes for p in (sorted(s.iterdir()) if s.is_dir() else [s])]
+    paths = [p for s in scenes for p in (sorted(s.rglob("*")) if s.is_dir() else [s])]
     paths = [p for p in paths if p.suffix in {".tif", ".jpg", ".png"}][:first]
     detector = Detector.open(weights)
     card = detector.card

@@ -32,6 +32,9 @@ COVERED = 0.7
 SETTLED = 0.9
 """A whole box that covers this share of every other box of its group stands for all without a closer look."""
 
+DENIED_PX = 32.0
+"""A tile that shows an object this much farther from its edges than those that reported it knows better."""
+
 ELONGATED = 1.5
 """From this ratio of sides on, the direction of a part is the direction of the object."""
 
@@ -88,15 +91,43 @@ def merge(
     home, absorbed = _absorbed(raw, _groups(raw, pairs, overlap), pairs, inset)
     stands = _stands_for(raw, home, inset, piece_classes)
     boxes = raw.boxes[stands]
-    scores = np.zeros(len(stands), np.float32)
-    np.maximum.at(scores, home, raw.scores)
     # What is absorbed has no say in the outline, and pieces are never joined.
     speaks = np.flatnonzero(~absorbed & ~np.isin(raw.classes, list(piece_classes)))
     for members in _unsettled(raw, home, stands, inset, speaks):
         boxes[home[members[0]]] = _resolve(raw, members, inset)
+    scores, denied = _judged(raw, home, boxes)
     classes, tiles = raw.classes[stands], _seen_by(raw, home)
     order = np.lexsort((*boxes.T[::-1], classes, -scores))
+    order = order[~denied[order]]
     return Merged(boxes[order], scores[order], classes[order], tuple(tiles[i] for i in order))
+
+
+def _judged(raw: _Raw, home: Ints, boxes: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """The score (G,) of each group, and whether (G,) the tile that shows it best denies it.
+
+    Near its edge a tile shows objects without their surroundings, or stumps of them: there a network sees
+    things. So the tile in which an object lies farthest from the edges has the say: its score counts, and if
+    it reported nothing there, neither is there anything.
+    """
+    corners = boxes_to_corners(boxes)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    frames = shapely.STRtree(_frames(raw.bounds))
+    group, tile = frames.query(_frames(np.concatenate([low, high], axis=1)), predicate="intersects")
+    reach = raw.reach[tile]
+    inset = np.minimum((low[group] - reach[:, :2]).min(axis=1), (reach[:, 2:] - high[group]).min(axis=1))
+    score = np.full(len(group), -1.0, np.float32)  # of the surest member that this tile reported
+    where = dict(zip(zip(group.tolist(), tile.tolist(), strict=True), range(len(group)), strict=True))
+    member = np.array([where.get(at, -1) for at in zip(home.tolist(), raw.tiles.tolist(), strict=True)])
+    np.maximum.at(score, member[member >= 0], raw.scores[member >= 0])
+    reported = score >= 0
+    best = np.full(len(boxes), -np.inf)
+    np.maximum.at(best, group[reported], inset[reported])
+    denied = np.zeros(len(boxes), np.bool_)
+    denied[group[~reported & (inset >= CUT_PX) & (inset >= best[group] + DENIED_PX)]] = True
+    # Of tiles that show it equally well (at a scene's edge) the surest.
+    decides = np.lexsort((-score, -inset, ~reported, group))
+    first = decides[np.flatnonzero(np.diff(group[decides], prepend=-1))]
+    return score[first], denied
 
 
 def _seen_by(raw: _Raw, home: Ints) -> list[tuple[int, ...]]:

@@ -63,14 +63,54 @@ def test_two_tiles(case: str) -> None:
     assert sorted(merged.boxes[:, :4].round(3).tolist()) == sorted(list(map(float, b)) for b in there)
 
 
-def test_a_stump_that_is_absorbed_leaves_its_score() -> None:
+def test_a_stump_that_is_absorbed_leaves_nothing() -> None:
     left, right, there = CASES["two stumps of what the right sees whole"]
     for stump in (0, 1):
         surer = left.copy()
         surer[stump, 5] = 0.95
         merged = merge([LEFT, RIGHT], [surer, right])
-        assert merged.scores.tolist() == pytest.approx([0.95])
+        assert merged.scores.tolist() == pytest.approx([0.9])
         assert merged.boxes[:, :4].round(3).tolist() == [list(map(float, there[0]))]
+        assert merged.tiles == ((0, 1),)
+
+
+# The strip that both tiles show is 128 px wide, from 512 to 640.
+@pytest.mark.parametrize(
+    ("x", "kept"),
+    [
+        (450, True),  # the right does not show it
+        (540, True),  # nor is it more inside there
+        (590, True),  # 30 px from the left's edge, 58 px inside the right: no great difference
+        (600, False),  # 20 px from the left's edge, 68 px inside the right
+        (635, False),  # a stump at the left's edge that the right would have seen whole
+    ],
+)
+def test_the_tile_that_shows_it_better_can_deny_it(x: float, kept: bool) -> None:  # noqa: FBT001
+    merged = merge([LEFT, RIGHT], [rows(row(x, 100, 40 if x < 620 else 10, 20)), NOTHING])
+    assert len(merged.boxes) == kept
+
+
+def test_a_tile_that_was_not_run_denies_nothing() -> None:
+    assert len(merge([LEFT], [rows(row(600, 100, 40, 20))]).boxes) == 1
+
+
+def test_what_no_tile_shows_whole_is_not_denied() -> None:
+    # 300 px long, cut by the left's edge: the right shows most of it and says nothing.
+    assert len(merge([LEFT, RIGHT], [rows(row(490, 100, 300, 20)), NOTHING]).boxes) == 1
+
+
+def test_the_score_is_that_of_the_better_look() -> None:
+    merged = merge(
+        [LEFT, RIGHT], [rows(row(600, 100, 40, 20, score=0.95)), rows(row(88, 100, 40, 20, score=0.6))]
+    )
+    assert merged.scores.tolist() == pytest.approx([0.6])
+    assert merged.tiles == ((0, 1),)
+
+
+def test_which_tiles_saw_it_whatever_their_order() -> None:
+    tiles, found = [RIGHT, LEFT], [rows(row(64, 100, 40, 20)), rows(row(576, 100, 40, 20), row(50, 50, 9, 9))]
+    merged = merge(tiles, found)
+    assert dict(zip(merged.boxes[:, 0].tolist(), merged.tiles, strict=True)) == {576: (0, 1), 50: (1,)}
 
 
 def test_no_tiles() -> None:
