@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pithead.aoi import Aoi, read_aoi
 from pithead.card import Card
-from pithead.detector import Detector
+from pithead.detector import Detector, Device
 from pithead.errors import OptionError, OutsideError, SceneError, WeightsError
 from pithead.imagery import Scene, is_local, open_scene, parse_stretch, told_name
 from pithead.program import run
@@ -43,6 +43,7 @@ class Options:
     overlap: int = 128
     threads: int | None = None
     readers: int = 1
+    device: Device = "auto"
     classes: tuple[str, ...] = ()
     min_score: float | None = None
     limit: int | None = None
@@ -68,9 +69,9 @@ class Options:
         rule = None if self.stretch is None else parse_stretch(self.stretch)
         return open_scene(scene, gsd_m=self.gsd, stretch=rule, bands=self.bands or None)
 
-    def way(self, area_scene: BaseGeometry | None = None) -> Way:
-        """How to go through a scene."""
-        return Way(self.overlap, 4, self.readers, area_scene, self.skip_plain)
+    def way(self, batch: int, area_scene: BaseGeometry | None = None) -> Way:
+        """How to go through a scene with a detector of that batch."""
+        return Way(self.overlap, max(4, batch), self.readers, area_scene, self.skip_plain)
 
 
 @app.default
@@ -89,6 +90,7 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
     min_score: float | None = None,
     limit: int | None = None,
     readers: int = 1,
+    device: Device = "auto",
     date: str | None = None,
     quiet: bool = False,
 ) -> None:
@@ -126,6 +128,8 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
         At most so many detections of a scene, the surest.
     readers:
         Threads that read tiles ahead of the model.
+    device:
+        Where the model runs; auto is a GPU if onnxruntime has one. TensorRT builds an engine first.
     date:
         When the scenes were taken (2019-03-12), if their files do not say.
     quiet:
@@ -133,15 +137,15 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
     """
     options = Options(
         gsd, bands, stretch, None if aoi is None else str(aoi), skip_plain, overlap, threads, readers,
-        classes, min_score, limit, date,
+        device, classes, min_score, limit, date,
     )  # fmt: skip
     paths = _images(scenes)
     _refuse_overwriting(paths, out)
     weights = weights or _starter()
     if limit is not None and limit < 1:
         raise OptionError(f"expected a limit of at least 1 detection, got {limit}")
-    detector = Detector.open(weights, threads=threads).asked_for(classes, min_score)
-    options.way().check(detector.card)
+    detector = Detector.open(weights, threads=threads, device=device).asked_for(classes, min_score)
+    options.way(detector.batch).check(detector.card)
     area = None if aoi is None else read_aoi(aoi)
     job = _Job(detector, weights, out, options, options.acquired, area)
     inside, outside = _looked_over(paths, options, area)
@@ -236,7 +240,7 @@ def _scan_one(path: str, job: _Job, *, quiet: bool) -> Layers:
         found = scan(
             scene,
             detector,
-            options.way(None if job.area is None else job.area.in_scene(scene)),
+            options.way(detector.batch, None if job.area is None else job.area.in_scene(scene)),
             lambda done, of: bar.update(bar.task_ids[0], completed=done, total=of),
         )
         found = found if options.limit is None else found.surest(options.limit, detector.card.line_classes)

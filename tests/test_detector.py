@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pithead.card import METADATA_KEY, Card, CardClass
-from pithead.detector import Detector
+from pithead.detector import Detector, Device, _check_device, _providers
 from pithead.errors import CardError, OptionError, WeightsError
 
 CLASSES = (
@@ -138,3 +138,65 @@ def test_a_graph_that_breaks_the_contract_is_an_error(tmp_path: Path, side: int,
 def test_no_threads_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="at least 1 thread"):
         Detector.open(tmp_path / "x.onnx", threads=0)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+def test_batches_that_are_not_full_are_filled_up_and_change_nothing(tmp_path: Path, batch: int) -> None:
+    """What a GPU is given, on the CPU: the same code binds tiles and rows."""
+    path = write_model(tmp_path / "tiny.onnx", CARD.to_json())
+    tiles = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
+    batched = Detector.open(path, device="cpu", batch=batch)
+    assert (batched.device, batched.batch) == ("cpu", batch)
+    np.testing.assert_array_equal(batched.raw(tiles), Detector.open(path).raw(tiles))
+    assert batched.raw(tiles)[:, 0, 0].tolist() == (tiles[:, 0, 0, 0] + 8.0).tolist()
+    turned = tiles[:, ::-1]  # a view whose rows run backwards
+    np.testing.assert_array_equal(batched.raw(turned), batched.raw(turned.copy()))
+
+
+class Session:
+    """What onnxruntime says of itself on another machine."""
+
+    def __init__(self, providers: list[str]) -> None:
+        self._providers = providers
+
+    def get_providers(self) -> list[str]:
+        return self._providers
+
+
+GPU = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "wanted"),
+    [
+        ("auto", GPU, GPU[1:]),
+        ("auto", GPU[2:], GPU[2:]),
+        ("cuda", GPU, GPU[1:]),
+        ("tensorrt", GPU, GPU),
+        ("cpu", GPU, GPU[2:]),
+    ],
+)
+def test_which_providers_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, device: Device, available: list[str], wanted: list[str]
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
+    assert [name for name, _ in _providers(device)] == wanted
+
+
+def test_a_device_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_model(tmp_path / "tiny.onnx", CARD.to_json())
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: GPU[2:])
+    for device in ("cuda", "tensorrt"):
+        with pytest.raises(OptionError, match="onnxruntime-gpu"):
+            Detector.open(path, device=device)
+    with pytest.raises(OptionError, match="expected a device of auto, cpu"):
+        Detector.open(path, device="tpu")  # type: ignore[arg-type]
+    # onnxruntime falls back in silence if a library of the driver is missing.
+    with pytest.raises(OptionError, match="chose CPUExecutionProvider"):
+        _check_device("cuda", Session(GPU[2:]))  # type: ignore[arg-type]
+    _check_device("auto", Session(GPU[2:]))  # type: ignore[arg-type]
+
+
+def test_an_empty_batch_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="batch of at least 1"):
+        Detector.open(write_model(tmp_path / "tiny.onnx", CARD.to_json()), batch=0)
