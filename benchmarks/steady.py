@@ -1,17 +1,15 @@
 """How steady detections are: on another grid of tiles, and on an 8-bit copy of a scene of 11 bits."""
 
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import cyclopts
 import numpy as np
-import rasterio
+from affine import Affine
 from rich.console import Console
 from rich.table import Table
 
@@ -19,7 +17,7 @@ from pithead.card import Card
 from pithead.detections import Detections, SceneLine
 from pithead.detector import Detector
 from pithead.geometry import Window, corners_to_boxes, rotated_iou
-from pithead.imagery import Pixels, Scene, open_scene
+from pithead.imagery import Pixels, Scene, open_scene, write_cog
 from pithead.metrics import line_quality, match
 from pithead.program import run
 from pithead.scan import Way, assemble, detect_tiles
@@ -158,34 +156,29 @@ def _moved(found: Detections, by: np.ndarray) -> Detections:
 
 
 def _by_bits(path: Path, gsd: float | None, detector: Detector, overlap: int) -> Iterator[Twice]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, open_scene(path, gsd_m=gsd) as scene:
         deep, copy = Path(folder, "deep.tif"), Path(folder, "copy.tif")
-        with open_scene(path, gsd_m=gsd) as scene:
-            whole = scene.read_window(Window(0, 0, scene.width, scene.height)).data
-        noise = np.random.default_rng(0).integers(0, 1 << (DEEP_BITS - 8), whole.shape)
-        _write(deep, (whole.astype(np.uint16) << (DEEP_BITS - 8)) + noise.astype(np.uint16), path)
-        with open_scene(deep, gsd_m=gsd) as scene:
-            yield _look(scene, detector, overlap)
-            _write(copy, scene.read_window(Window(0, 0, scene.width, scene.height)).data, path)
-        with open_scene(copy, gsd_m=gsd) as scene:
-            yield _look(scene, detector, overlap)
+        whole = Window(0, 0, scene.width, scene.height)
+        data = scene.read_window(whole).data
+        noise = np.random.default_rng(0).integers(0, 1 << (DEEP_BITS - 8), data.shape)
+        _write(deep, (data.astype(np.uint16) << (DEEP_BITS - 8)) + noise.astype(np.uint16), scene)
+        with open_scene(deep) as deeper:
+            yield _look(deeper, detector, overlap)
+            _write(copy, deeper.read_window(whole).data, scene)
+        with open_scene(copy) as shallow:
+            yield _look(shallow, detector, overlap)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        yield
-
-
-def _write(path: Path, data: np.ndarray, like: Path) -> None:
-    with _quiet(), rasterio.open(like) as source:
-        place = {"crs": source.crs, "transform": source.transform} if source.crs else {}
-        with rasterio.open(
-            path, "w", driver="GTiff", height=data.shape[0], width=data.shape[1], count=3,
-            dtype=data.dtype, photometric="rgb", **place,
-        ) as out:  # fmt: skip
-            out.write(np.moveaxis(data, -1, 0))
+def _write(path: Path, data: np.ndarray, like: Scene) -> None:
+    """A GeoTIFF in the place of a scene, or of one without a place somewhere on a map."""
+    transform = like.transform or Affine(like.gsd_m[0], 0, 500_000, 0, -like.gsd_m[1], 4_400_000)
+    write_cog(
+        path,
+        np.moveaxis(data, -1, 0),
+        transform,
+        like.crs or "EPSG:32652",
+        colorinterp=("red", "green", "blue"),
+    )
 
 
 def _lines(one: Detections, other: Detections, card: Card) -> float:

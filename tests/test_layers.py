@@ -51,6 +51,7 @@ ORDER = (
     "augment",
     "learning",
     "export",
+    "half",
 )
 TRAINING = frozenset({"augment", "learning", "export"})
 STAGES = ("datasets", "training", "weights", "inference", "labeling", "benchmarks")
@@ -58,7 +59,7 @@ STAGES = ("datasets", "training", "weights", "inference", "labeling", "benchmark
 GATES = {
     "rasterio": frozenset({"geometry", "imagery"}),
     "pyproj": frozenset({"geometry", "imagery"}),
-    "onnxruntime": frozenset({"detector", "export"}),
+    "onnxruntime": frozenset({"detector", "export", "half"}),
     "bentoml": frozenset({"inference/service.py"}),
     "torch": TRAINING,
     "torchvision": TRAINING,

@@ -1,0 +1,71 @@
+"""Weights in half precision find what they found in single."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from pithead.detector import Detector
+from pithead.errors import ExportError, WeightsError
+from pithead.half import HalfParity, _compare, halve, split
+from pithead.imagery import open_scene
+from pithead.tiling import Grid, read_tile
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTER = ROOT / "weights" / "starter.onnx"
+
+
+@pytest.fixture(scope="module")
+def tiles() -> np.ndarray:
+    with open_scene(ROOT / "datasets" / "demo" / "demo.tif") as scene:
+        grid = Grid.of(scene, 0.6, 640, 128)
+        return np.stack([read_tile(scene, grid, window).data for window in list(grid.windows())[:4]])
+
+
+def test_the_starter_in_half_precision(tmp_path: Path, tiles: np.ndarray) -> None:
+    out = tmp_path / "half.onnx"
+    parity = halve(STARTER, out, tiles)
+    assert parity.rows > 20
+    assert parity.lost == 0
+    assert out.stat().st_size < 0.6 * STARTER.stat().st_size
+    single, half = Detector.open(STARTER), Detector.open(out)
+    assert half.card == single.card
+    model = onnx.load(out)
+    kinds = {i.data_type for i in model.graph.initializer if np.prod(i.dims) > 1000}
+    assert TensorProto.FLOAT16 in kinds
+    # Positions keep their fractions: halves between 512 and 640 px would all be multiples of 0.5.
+    rows = half.raw(tiles)
+    far = rows[..., 0][(rows[..., 5] > 0.3) & (rows[..., 0] > 512)]
+    assert len(far)
+    assert (far * 2 % 1 != 0).any()
+
+
+def test_decoding_is_apart_from_the_network() -> None:
+    body, tail = split(onnx.load(STARTER))
+    assert "Conv" in {node.op_type for node in body.graph.node}
+    kinds = {node.op_type for node in tail.graph.node}
+    assert "TopK" in kinds
+    assert "Conv" not in kinds
+
+
+def test_what_is_lost_is_counted() -> None:
+    row = np.array([[100, 100, 40, 20, 0, 0.9, 1]], np.float32)
+    assert _compare([row], [row]) == HalfParity(2, 0)
+    assert _compare([row], [row + np.array([3, 0, 0, 0, 0, 0, 0])]) == HalfParity(2, 2)
+    assert _compare([row], [row - np.array([0, 0, 0, 0, 0, 0.04, 0])]) == HalfParity(2, 2)
+    assert _compare([row], [row + np.array([0, 0, 0, 0, 0, 0, 1])]) == HalfParity(2, 2)
+    assert _compare([np.repeat(row, 2, axis=0)], [row]) == HalfParity(3, 1)
+    assert _compare([row * 0], [row * 0]) == HalfParity(0, 0)
+
+
+def test_nothing_is_written_that_finds_something_else(
+    tmp_path: Path, tiles: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pithead.half.MAX_SHIFT_PX", 0.0)
+    with pytest.raises(ExportError, match="nothing was written"):
+        halve(STARTER, tmp_path / "half.onnx", tiles)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(WeightsError, match="expected weights"):
+        halve(tmp_path / "none.onnx", tmp_path / "half.onnx", tiles[:1])
