@@ -250,16 +250,20 @@ def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> Ints:
 
     Surest matches first; a group never holds two boxes of one tile.
     """
-    parent = list(range(len(raw.boxes)))
+    pairs, iou = _matches(raw, pairs, iou)
+    home = np.arange(len(raw.boxes))
+    times = np.bincount(pairs.reshape(-1), minlength=len(home))
+    lone = (times[pairs] == 1).all(axis=1)  # most: seen by two tiles, and never taken for anything else
+    home[pairs[lone].max(axis=1)] = pairs[lone].min(axis=1)
+    pairs, iou = pairs[~lone], iou[~lone]
+    parent: dict[int, int] = {}
     tiles: dict[int, set[int]] = {}
 
     def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
+        while i in parent:
             i = parent[i]
         return i
 
-    pairs, iou = _matches(raw, pairs, iou)
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -iou))
     for a, b in pairs[order].tolist():
         ra, rb = sorted((root(a), root(b)))
@@ -267,7 +271,9 @@ def _groups(raw: _Raw, pairs: Ints, iou: Floats) -> Ints:
         if ra != rb and of_a.isdisjoint(of_b):
             parent[rb] = ra
             of_a |= of_b
-    return np.array([root(i) for i in range(len(parent))], np.int64)
+    for i in parent:
+        home[i] = root(i)
+    return np.asarray(home, np.int64)
 
 
 def _absorbed(raw: _Raw, home: Ints, pairs: Ints, inset: Floats) -> tuple[Ints, npt.NDArray[np.bool_]]:
@@ -300,11 +306,26 @@ def _unsettled(raw: _Raw, home: Ints, stands: Ints, inset: Floats, speaks: Ints)
     """The members of each group in which the box that would stand for all is cut or leaves out too much."""
     others = speaks[stands[home[speaks]] != speaks]
     whole = stands[home[others]]
-    shared = shapely.area(shapely.intersection(raw.polygons[others], raw.polygons[whole]))
-    settled = (shared >= SETTLED * shapely.area(raw.polygons[others])) & (inset[whole] >= CUT_PX)
+    settled = (_least_shared(raw.boxes[others], raw.boxes[whole]) >= SETTLED) & (inset[whole] >= CUT_PX)
+    open_ = np.flatnonzero(~settled & (inset[whole] >= CUT_PX))
+    some, over = raw.polygons[others[open_]], raw.polygons[whole[open_]]
+    settled[open_] = shapely.area(shapely.intersection(some, over)) >= SETTLED * shapely.area(some)
     members = speaks[np.isin(home[speaks], home[others[~settled]])]
     members = members[np.argsort(home[members], kind="stable")]
     return np.split(members, np.flatnonzero(np.diff(home[members])) + 1) if len(members) else []
+
+
+def _least_shared(boxes: Floats, others: Floats) -> Floats:
+    """A share (N,) of each box that another covers at least: cheap, and enough where two are nearly equal."""
+    corners = boxes_to_corners(boxes) - others[:, None, :2]
+    cos, sin = np.cos(others[:, 4])[:, None], np.sin(others[:, 4])[:, None]
+    along = np.abs(corners[..., 0] * cos + corners[..., 1] * sin).max(axis=1) - others[:, 2] / 2
+    across = np.abs(corners[..., 1] * cos - corners[..., 0] * sin).max(axis=1) - others[:, 3] / 2
+    reach = np.maximum(np.maximum(along, across), 0)
+    # With every side moved inwards by as much as it reaches out, the box lies in the other.
+    inner = np.maximum(boxes[:, 2:4] - 2 * reach[:, None], 0).prod(axis=1)
+    area = boxes[:, 2:4].prod(axis=1)
+    return np.asarray(np.divide(inner, area, out=np.zeros(len(boxes)), where=area > 0), np.float64)
 
 
 def _inset(raw: _Raw) -> Floats:
