@@ -1,6 +1,7 @@
 # Everything a person needs, on a machine that has only Python 3.11+, make and git:
 #   make demo     scan the demo scene; results in out/
 #   make test     every test
+#   make bench    pithead beside SAHI, ultralytics and GeoDeep on one scene (downloads 5 GB)
 # Each target does all of its own set-up, in folders of this checkout (downloads are cached by uv).
 
 # The first interpreter on the PATH that is new enough.
@@ -19,7 +20,7 @@ export DO_NOT_TRACK := 1
 # uv uses the interpreter above and never fetches one.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint format serve bento lock
+.PHONY: demo test lint format bench serve bento lock
 .DELETE_ON_ERROR:
 
 demo: .venv-scan/.ready
@@ -37,6 +38,10 @@ format: .venv/.ready
 	.venv/bin/ruff check --fix-only --quiet .
 	.venv/bin/ruff format .
 
+# More of it: make bench BENCH="memory --size 8192".
+bench: .venv-bench/.ready
+	.venv-bench/bin/python benchmarks/scan_peers.py $(BENCH)
+
 serve: .venv-serve/.ready
 	.venv-serve/bin/python -m bentoml serve inference/service.py:Pithead --host 127.0.0.1 --port 3000
 
@@ -51,6 +56,7 @@ lock: .uv/.ready
 		--no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements/installer.lock
 	for extra in scan train serve archive labeling; do \
 		$(LOCK) --extra $$extra -c requirements/dev.lock -o requirements/$$extra.lock || exit 1; done
+	$(LOCK) requirements/bench.in --extra train -c requirements/dev.lock -o requirements/bench.lock
 
 # A private uv, pinned by hash. The stamp is written last: what a kill left half-made is made again.
 .uv/.ready: requirements/installer.lock
@@ -63,10 +69,11 @@ lock: .uv/.ready
 .venv/.ready: requirements/dev.lock | .uv/.ready
 .venv-scan/.ready: requirements/scan.lock | .uv/.ready
 .venv-serve/.ready: requirements/serve.lock | .uv/.ready
+.venv-bench/.ready: requirements/bench.lock | .uv/.ready
 
 # pithead is not built or installed here but found through a path file: the checkout is what runs,
 # from whatever folder its programs are called, and no build backend has to be fetched.
-.venv/.ready .venv-scan/.ready .venv-serve/.ready:
+.venv/.ready .venv-scan/.ready .venv-serve/.ready .venv-bench/.ready:
 	rm -rf $(@D)
 	$(UV) venv --quiet --python .uv/bin/python $(@D)
 	$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python $<
