@@ -1,4 +1,4 @@
-"""The scenes of the benchmark: generated ones side by side with their labels, and one large repetition of them.
+"""The scenes of the benchmark: generated ones side by side with labels, and one large repetition of them.
 
 The generator builds its land at twice the resolution, so a scene is made in square parts and put together;
 the seeds are none that the starter weights were trained on.
@@ -31,7 +31,7 @@ RGB = ("red", "green", "blue")
 
 
 def own_scene(cache: Path, size: int, workers: int) -> tuple[Path, Path]:
-    """Make a lossless COG of about size × size px and its labels, unless they are there; the paths of both."""
+    """Make a lossless COG of about size × size px and its labels unless they are there; both paths."""
     scene, labels = cache / f"scene_{size}.tif", cache / f"scene_{size}.jsonl"
     if scene.exists() and labels.exists():
         return scene, labels
@@ -41,7 +41,9 @@ def own_scene(cache: Path, size: int, workers: int) -> tuple[Path, Path]:
     # New processes, not forked ones: what this one has imported has threads.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         parts = list(pool.map(_part, *zip(*jobs, strict=True)))
-    rows = [np.concatenate([p.data for p in parts[i : i + count]], axis=2) for i in range(0, len(parts), count)]
+    rows = [
+        np.concatenate([p.data for p in parts[i : i + count]], axis=2) for i in range(0, len(parts), count)
+    ]
     write_cog(scene, np.concatenate(rows, axis=1), PLACE, "EPSG:32652", colorinterp=RGB)
     lines = [
         label_row(scene.stem, _moved(truth, (i % count) * side, (i // count) * side))
@@ -84,7 +86,9 @@ def _vrt(source: Path, size: int) -> str:
     places = [(x, y) for y in range(0, size, height) for x in range(0, size, width)]
     bands = []
     for band, colour in enumerate(RGB, start=1):
-        sources = "".join(_source(source, band, x, y, min(width, size - x), min(height, size - y)) for x, y in places)
+        sources = "".join(
+            _source(source, band, x, y, min(width, size - x), min(height, size - y)) for x, y in places
+        )
         bands.append(
             f'<VRTRasterBand dataType="Byte" band="{band}">'
             f"<ColorInterp>{colour.title()}</ColorInterp>{sources}</VRTRasterBand>"

@@ -1,7 +1,7 @@
 """The same network for every peer: graphs cut out of pithead's ONNX file, and one without a network.
 
-`training/export.py` wraps a network between two ends of its own (bytes in, rows out). Between them is what the
-exporter of ultralytics writes, so the graph for ultralytics and SAHI is that part of the file, unchanged.
+`training/export.py` wraps a network between two ends of its own (bytes in, rows out). Between them is what
+the exporter of ultralytics writes, so the graph for ultralytics and SAHI is that part of the file, unchanged.
 GeoDeep reads upright boxes alone: its graph has a few nodes more, over the 300 best rows, that turn those.
 """
 
@@ -116,8 +116,9 @@ def _upright(rows: str, count: int) -> tuple[list[Any], dict[str, np.ndarray]]:
         make("Split", [rows, "parts"], ["centre", "w", "h", "score", "class", "angle"], axis=2),
         make("Cos", ["angle"], ["cos0"]), make("Abs", ["cos0"], ["cos"]),
         make("Sin", ["angle"], ["sin0"]), make("Abs", ["sin0"], ["sin"]),
-        make("Mul", ["w", "cos"], ["wc"]), make("Mul", ["h", "sin"], ["hs"]), make("Add", ["wc", "hs"], ["wide"]),
-        make("Mul", ["w", "sin"], ["ws"]), make("Mul", ["h", "cos"], ["hc"]), make("Add", ["ws", "hc"], ["high"]),
+        make("Mul", ["w", "cos"], ["wc"]), make("Mul", ["h", "sin"], ["hs"]),
+        make("Mul", ["w", "sin"], ["ws"]), make("Mul", ["h", "cos"], ["hc"]),
+        make("Add", ["wc", "hs"], ["wide"]), make("Add", ["ws", "hc"], ["high"]),
         make("Equal", ["class", "ids"], ["is"]), make("Cast", ["is"], ["share"], to=TensorProto.FLOAT),
         make("Mul", ["score", "share"], ["scores"]),
         make("Concat", ["centre", "wide", "high", "scores"], ["table"], axis=2),
