@@ -16,12 +16,12 @@ turns off; --no-peers-spin does it for all), batches of one tile, NMS by IoS 0.5
 GeoDeep). SAHI's additional pass over the whole scene is off: it would cost a tile and find nothing at this
 scale.
 
-"whole" is the process from its start to its end; "scan" is from the scene's opening to the last detection,
-without imports, loading, and the black tile. CPU seconds are user and system time, by wait4. Memory is VmHWM,
-the most resident memory of the process. AP50 is taken from all detections over --score, with the labels of
-the scene as pithead/evaluation.py has them; strips are left out of it, since pithead joins their pieces and
-others do not. For "upright" both detections and truth are replaced by the upright boxes round them: GeoDeep
-has no others.
+Of each peer a run comes first that is not counted. "whole" is the process from its start to its end; "scan"
+is from the scene's opening to the last detection, without imports, loading, and the black tile. CPU seconds
+are user and system time, by wait4. Memory is VmHWM, the most resident memory of the process. AP50 is taken
+from all detections over --score, with the labels of the scene as pithead/evaluation.py has them; strips are
+left out of it, since pithead joins their pieces and others do not. For "upright" both detections and truth
+are replaced by the upright boxes round them: GeoDeep has no others.
 """
 
 import importlib.util
@@ -240,8 +240,10 @@ def _truth(labels: Path, image: str, grid: Grid, card: Card) -> Truth:
 
 
 def _rounds(job: Job, peers: Sequence[str], rounds: int, cache: Path) -> dict[str, list[dict[str, float]]]:
-    """Every peer once a round; a run of pithead first reads the scene into memory and counts the tiles."""
+    """Every peer once a round, after a run that is not counted: files are in memory, modules compiled."""
     job.tiles = int(_run("pithead", job, cache)["tiles"])
+    for name in peers:
+        _run(name, job, cache)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in peers}
     for i in range(rounds):
         turn = i % len(peers)
@@ -260,6 +262,7 @@ def _run(name: str, job: Job, cache: Path) -> dict[str, float]:
     order.write_text(json.dumps(asdict(job) | {"out": str(out)}), encoding="utf-8")
     out.unlink(missing_ok=True)
     environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str((cache / "pyc").resolve())}
     command = [sys.executable, str(Path(__file__).with_name("peers.py")), name, str(order)]
     with log.open("wb") as file:
         began = time.perf_counter()
