@@ -17,12 +17,12 @@ GeoDeep). SAHI's additional pass over the whole scene is off: it would cost a ti
 scale.
 
 Of each peer a run comes first that is not counted, and one during which others kept the cores busy is
-repeated. "whole" is the process from its start to its end; "scan" is from the scene's opening to the last
-detection, without imports, loading, and the black tile. CPU seconds are user and system time, by wait4.
-Memory is VmHWM, the most resident memory of the process. AP50 is taken from all detections over --score, with
-the labels of the scene as pithead/evaluation.py has them; strips are left out of it, since pithead joins
-their pieces and others do not. For "upright" both detections and truth are replaced by the upright boxes
-round them: GeoDeep has no others.
+repeated, and left out if that did not help. "whole" is the process from its start to its end; "scan" is from
+the scene's opening to the last detection, without imports, loading, and the black tile. CPU seconds are user
+and system time, by wait4. Memory is VmHWM, the most resident memory of the process. AP50 is taken from all
+detections over --score, with the labels of the scene as pithead/evaluation.py has them; strips are left out
+of it, since pithead joins their pieces and others do not. For "upright" both detections and truth are
+replaced by the upright boxes round them: GeoDeep has no others.
 """
 
 import importlib.util
@@ -68,8 +68,8 @@ ENVIRONMENT = {
     "YOLO_OFFLINE": "True", "YOLO_AUTOINSTALL": "0", "YOLO_VERBOSE": "0", "DO_NOT_TRACK": "1",
     "NO_ALBUMENTATIONS_UPDATE": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "",
 }  # fmt: skip
-OTHERS = 0.1  # of a core: a run during which others used more is repeated
-TRIES, PAUSE_S = 6, 15.0
+OTHERS = 0.1  # of a core: a run during which others used more is repeated once, then left out if it can be
+PAUSE_S = 5.0
 COSTS = ("cpu_s", "scan_cpu_s", "wall_s", "scan_wall_s", "peak_mb", "start_mb")
 
 Floats = npt.NDArray[np.float64]
@@ -261,13 +261,18 @@ def _rounds(job: Job, peers: Sequence[str], rounds: int, cache: Path) -> dict[st
 
 
 def _alone(name: str, job: Job, cache: Path) -> dict[str, float]:
-    """Run one peer, and again while others had the cores: threads that spin cost more then."""
-    for _ in range(TRIES - 1):
-        facts = _run(name, job, cache)
-        if facts["others"] <= OTHERS:
-            return facts
+    """Run one peer, once more if others had the cores: threads that spin cost more then."""
+    facts = _run(name, job, cache)
+    if facts["others"] > OTHERS:
         time.sleep(PAUSE_S)
-    return _run(name, job, cache)
+        facts = _run(name, job, cache)
+    return facts
+
+
+def _calm(*together: list[dict[str, float]]) -> list[tuple[dict[str, float], ...]]:
+    """The rounds in which nobody else kept the cores busy while these peers ran; all, if there is none."""
+    every = list(zip(*together, strict=True))
+    return [runs for runs in every if all(r["others"] <= OTHERS for r in runs)] or every
 
 
 def _busy_s() -> float:
@@ -347,11 +352,12 @@ def _spread(values: Sequence[float], digits: int) -> str:
 
 def _cost_table(runs: dict[str, list[dict[str, float]]]) -> Table:
     heads = ("CPU s, whole", "CPU s, scan", "wall s, whole", "wall s, scan", "peak MB", "MB at start")
-    table = Table("peer", "tiles", *heads, title="cost: least–median–most of the rounds")
+    table = Table("peer", "tiles", "rounds", *heads, title="cost: least–median–most of the rounds")
     for name, rounds in runs.items():
         digits = [0 if key.endswith("_mb") else 2 for key in COSTS]
-        cells = [_spread([r[key] for r in rounds], d) for key, d in zip(COSTS, digits, strict=True)]
-        table.add_row(name, f"{rounds[-1]['tiles']:.0f}", *cells)
+        calm = [r for (r,) in _calm(rounds)]
+        cells = [_spread([r[key] for r in calm], d) for key, d in zip(COSTS, digits, strict=True)]
+        table.add_row(name, f"{rounds[-1]['tiles']:.0f}", str(len(calm)), *cells)
     return table
 
 
@@ -362,10 +368,7 @@ def _ratio_table(runs: dict[str, list[dict[str, float]]]) -> Table:
     for base, key in columns:
         table.add_column(f"to {base}, {'whole' if key == 'cpu_s' else 'scan'}")
     for name, rounds in runs.items():
-        cells = [
-            _spread([r[key] / b[key] for r, b in zip(rounds, runs[base], strict=True)], 3)
-            for base, key in columns
-        ]
+        cells = [_spread([r[key] / b[key] for r, b in _calm(rounds, runs[base])], 3) for base, key in columns]
         table.add_row(name, *cells)
     return table
 
