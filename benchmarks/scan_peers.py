@@ -110,6 +110,7 @@ def compare(  # noqa: PLR0913 (options of a command line)
     overlap: int = 128,
     score: float = 0.25,
     peers_spin: bool = True,
+    repeat: bool = True,
     cache: Path = CACHE,
     json_out: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
@@ -137,6 +138,8 @@ def compare(  # noqa: PLR0913 (options of a command line)
         The lowest score of a detection.
     peers_spin
         Whether threads of ultralytics, SAHI and GeoDeep spin while they wait, as they do by themselves.
+    repeat
+        Whether a run during which others kept the cores busy is repeated.
     cache
         Where the scene and the peers' graphs are kept.
     json_out
@@ -149,7 +152,7 @@ def compare(  # noqa: PLR0913 (options of a command line)
         scene, labels = own_scene(cache, size, cores)
     job, truth = _prepared(scene, labels, weights, cache, overlap)
     job.score, job.threads, job.peers_spin = score, threads or cores, peers_spin
-    runs = _rounds(job, peers, rounds, cache)
+    runs = _rounds(job, peers, rounds, cache, repeat=repeat)
     quality = {name: _quality(cache / f"{name}.npz", truth) for name in peers if name != "bare"}
     console = Console(width=130)
     disturbed = sum(r["others"] > OTHERS for each in runs.values() for r in each)
@@ -244,7 +247,9 @@ def _truth(labels: Path, image: str, grid: Grid, card: Card) -> Truth:
     return Truth(grid, rows, card)
 
 
-def _rounds(job: Job, peers: Sequence[str], rounds: int, cache: Path) -> dict[str, list[dict[str, float]]]:
+def _rounds(
+    job: Job, peers: Sequence[str], rounds: int, cache: Path, *, repeat: bool
+) -> dict[str, list[dict[str, float]]]:
     """Every peer once a round, after a run that is not counted: files are in memory, modules compiled."""
     job.tiles = int(_run("pithead", job, cache)["tiles"])
     for name in peers:
@@ -253,17 +258,17 @@ def _rounds(job: Job, peers: Sequence[str], rounds: int, cache: Path) -> dict[st
     for i in range(rounds):
         turn = i % len(peers)
         for name in [*peers[turn:], *peers[:turn]]:
-            runs[name].append(_alone(name, job, cache))
+            runs[name].append(_alone(name, job, cache, repeat=repeat))
             cost = runs[name][-1]
             words = f"{cost['cpu_s']:.2f} CPU s, {cost['wall_s']:.2f} s, others {cost['others']:.0%}"
             print(f"round {i + 1}, {name}: {words}", file=sys.stderr)
     return runs
 
 
-def _alone(name: str, job: Job, cache: Path) -> dict[str, float]:
+def _alone(name: str, job: Job, cache: Path, *, repeat: bool) -> dict[str, float]:
     """Run one peer, once more if others had the cores: threads that spin cost more then."""
     facts = _run(name, job, cache)
-    if facts["others"] > OTHERS:
+    if repeat and facts["others"] > OTHERS:
         time.sleep(PAUSE_S)
         facts = _run(name, job, cache)
     return facts
