@@ -61,7 +61,7 @@ def repeated(source: Path, size: int, target: Path, quality: int = 90) -> Path:
     vrt, part = target.with_suffix(".vrt"), target.with_suffix(".part.tif")
     vrt.write_text(_vrt(source, size), encoding="utf-8")
     options = {"compress": "JPEG", "quality": quality, "bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS"}
-    with rasterio.Env(GDAL_CACHEMAX=256):
+    with rasterio.Env(GDAL_CACHEMAX=256 * 2**20):
         rasterio.shutil.copy(vrt, part, driver="COG", **options)
     part.replace(target)
     vrt.unlink()
