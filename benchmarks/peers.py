@@ -71,10 +71,10 @@ def bare(job: Job, clock: Clock) -> Result:
     """ONNX Runtime alone: noise in tiles, the options of pithead's detector."""
     import numpy as np
 
-    from pithead.detector import _session
+    from pithead.detector import _providers, _session
 
     path = Path(job.weights)
-    session = _session(path, path.read_bytes(), job.threads)
+    session = _session(path, path.read_bytes(), job.threads, _providers("cpu"))
     noise = np.random.default_rng(0).integers(0, 256, (8, job.tile_px, job.tile_px, 3), np.uint8)
     session.run(["detections"], {"tiles": np.zeros_like(noise[:1])})
     clock.start()
@@ -90,15 +90,15 @@ def pithead(job: Job, clock: Clock) -> Result:
 
     from pithead.detector import Detector
     from pithead.imagery import open_scene
-    from pithead.scan import scan
+    from pithead.scan import Way, scan
 
     detector = Detector.open(job.weights, threads=job.threads).asked_for(min_score=job.score)
     detector.detect(np.zeros((1, job.tile_px, job.tile_px, 3), np.uint8))
     clock.start()
     with open_scene(job.scene) as scene:
-        found = scan(scene, detector, overlap_px=job.overlap_px, progress=_until(job.limit))
+        found = scan(scene, detector, Way(job.overlap_px), _until(job.limit))
     clock.stop()
-    return Result(found.tiles_run, found.corners_scene, found.scores, found.classes)
+    return Result(found.coverage.run, found.corners_scene, found.scores, found.classes)
 
 
 def ultralytics(job: Job, clock: Clock) -> Result:

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -78,6 +76,9 @@ def read_aoi(path: str | Path) -> Aoi:
     Raises:
         OptionError: if there is no such file, it holds no polygon, or nothing says where they lie.
     """
+    import geopandas  # noqa: PLC0415 (a second that a scan without an area need not wait)
+    import pyogrio  # noqa: PLC0415
+
     name = str(path)
     if not Path(path).is_file():
         raise OptionError(f"{name}: expected a file of polygons, got nothing there")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
-from scipy.optimize import linear_sum_assignment
 
 from pithead.geometry import Window, boxes_to_corners, fit_box
 
@@ -236,6 +235,8 @@ def _count(between: Ints, boxes: Ints) -> Ints:
 
 def _assigned(pairs: Ints, iou: Floats) -> Ints:
     """Which of the candidate pairs of two tiles are the best one-to-one assignment."""
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 (a third of a second, seldom needed)
+
     left, row = np.unique(pairs[:, 0], return_inverse=True)
     right, column = np.unique(pairs[:, 1], return_inverse=True)
     gain = np.zeros((len(left), len(right)))

@@ -56,18 +56,16 @@ ORDER = (
 TRAINING = frozenset({"augment", "learning", "export"})
 STAGES = ("datasets", "training", "weights", "inference", "labeling", "benchmarks")
 # Heavy or chatty packages, and the only places that may import them (module names of pithead, or paths).
+# Benchmarks run other tools beside pithead, in processes of their own, and write scenes of any size for them.
+RASTERS = frozenset({"geometry", "imagery", "benchmarks/peers.py", "benchmarks/bench_scenes.py"})
+TRAINERS = frozenset({"torch", "torchvision", "ultralytics", "albumentations", "cv2"})
 GATES = {
-    "rasterio": frozenset({"geometry", "imagery"}),
-    "pyproj": frozenset({"geometry", "imagery"}),
-    "onnxruntime": frozenset({"detector", "export", "half"}),
+    "rasterio": RASTERS,
+    "pyproj": RASTERS,
+    "onnxruntime": frozenset({"detector", "export", "half", "benchmarks/peers.py"}),
     "bentoml": frozenset({"inference/service.py"}),
-    "torch": TRAINING,
-    "torchvision": TRAINING,
-    "ultralytics": TRAINING,
-    "albumentations": TRAINING,
-    "cv2": TRAINING,
+    **dict.fromkeys(TRAINERS, TRAINING | {"benchmarks/peers.py"}),
 }
-TRAINERS = frozenset(package for package, places in GATES.items() if places is TRAINING)
 MOST_LINES = 40
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 MODULES = sorted((ROOT / "pithead").rglob("*.py"))
@@ -216,7 +214,7 @@ def test_only_trainers_lock_torch(name: str) -> None:
 
 def test_every_extra_has_its_lock() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {path.stem for path in LOCKS} == {*project["optional-dependencies"], "installer"}
+    assert {path.stem for path in LOCKS} == {*project["optional-dependencies"], "installer", "bench"}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from rasterio.session import DummySession
 
 from pithead.errors import SceneError
 
+# Else GDAL keeps blocks in 5 % of the memory there is, and a scan grows with its scene. These MB hold a row
+# of tiles of a scene 30,000 px wide; what the user has set in the environment stands.
+os.environ.setdefault("GDAL_CACHEMAX", "256")
 # GDAL's own errors pass through rasterio unwrapped when a file is closed, and have no public name.
 READ_ERRORS = (CPLE_BaseError, RasterioError, OSError)
 _MOST_BLOCKS_CHECKED = 4096
