@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from pithead.geometry import Window, boxes_to_corners, fit_box
 
@@ -234,15 +236,18 @@ def _count(between: Ints, boxes: Ints) -> Ints:
 
 
 def _assigned(pairs: Ints, iou: Floats) -> Ints:
-    """Which of the candidate pairs of two tiles are the best one-to-one assignment."""
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 (a third of a second, seldom needed)
+    """Which of the candidate pairs of two tiles are the best one-to-one assignment.
 
+    Every box may also stay alone, which is a partner of its own at no gain: so a full matching exists.
+    """
     left, row = np.unique(pairs[:, 0], return_inverse=True)
     right, column = np.unique(pairs[:, 1], return_inverse=True)
-    gain = np.zeros((len(left), len(right)))
-    which = np.full(gain.shape, -1, np.int64)
-    gain[row, column], which[row, column] = iou, np.arange(len(pairs))
-    found = which[linear_sum_assignment(gain, maximize=True)]
+    size = len(left) + len(right)
+    cost = np.full((size, size), 2.0)
+    which = np.full(cost.shape, -1, np.int64)
+    cost[row, column], which[row, column] = 2.0 - iou, np.arange(len(pairs))
+    # scipy.optimize has this too, but takes a third of a second to import.
+    found = which[min_weight_full_bipartite_matching(csr_array(cost))]
     return np.asarray(found[found >= 0], np.int64)
 
 

@@ -200,9 +200,9 @@ class Scene:
         elif self.stretch is not None:
             planes = self.stretch.apply(raw)
         else:
-            planes = raw.astype(np.uint8)
+            planes = np.asarray(raw, dtype=np.uint8)
         if not valid.all():
-            planes[:, ~valid] = 0
+            planes = np.where(valid, planes, np.uint8(0))
         return planes, valid
 
     # --- ground
