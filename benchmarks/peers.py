@@ -36,6 +36,8 @@ class Job:
     """That the bare session runs."""
     peers_spin: bool
     limit: int | None = None
+    device: str = "cpu"
+    readers: int = 1
 
 
 @dataclass(slots=True)
@@ -71,15 +73,19 @@ def bare(job: Job, clock: Clock) -> Result:
     """ONNX Runtime alone: noise in tiles, the options of pithead's detector."""
     import numpy as np
 
-    from pithead.detector import _providers, _session
+    from pithead.detector import Detector
 
-    path = Path(job.weights)
-    session = _session(path, path.read_bytes(), job.threads, _providers("cpu"))
-    noise = np.random.default_rng(0).integers(0, 256, (8, job.tile_px, job.tile_px, 3), np.uint8)
-    session.run(["detections"], {"tiles": np.zeros_like(noise[:1])})
+    detector = Detector.open(job.weights, threads=job.threads, device=job.device)
+    rng, shape = np.random.default_rng(0), (job.tile_px, job.tile_px, 3)
+    noise = rng.integers(0, 256, (max(8, detector.batch), *shape), np.uint8)
+    detector.raw(np.zeros_like(noise[: detector.batch]))
+    session = detector.session
     clock.start()
-    for i in range(job.tiles):
-        session.run(["detections"], {"tiles": noise[i % 8][None]})
+    for i in range(0, job.tiles, detector.batch):
+        if detector.device == "cpu":
+            session.run(["detections"], {"tiles": noise[i % 8][None]})
+        else:
+            detector.raw(noise[: detector.batch])
     clock.stop()
     return Result(job.tiles)
 
@@ -92,11 +98,13 @@ def pithead(job: Job, clock: Clock) -> Result:
     from pithead.imagery import open_scene
     from pithead.scan import Way, scan
 
-    detector = Detector.open(job.weights, threads=job.threads).asked_for(min_score=job.score)
+    detector = Detector.open(job.weights, threads=job.threads, device=job.device)
+    detector = detector.asked_for(min_score=job.score)
     detector.detect(np.zeros((1, job.tile_px, job.tile_px, 3), np.uint8))
+    way = Way(job.overlap_px, max(4, detector.batch), job.readers)
     clock.start()
     with open_scene(job.scene) as scene:
-        found = scan(scene, detector, Way(job.overlap_px), _until(job.limit))
+        found = scan(scene, detector, way, _until(job.limit))
     clock.stop()
     return Result(found.coverage.run, found.corners_scene, found.scores, found.classes)
 

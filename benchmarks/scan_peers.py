@@ -208,6 +208,55 @@ def memory(
     )
 
 
+@app.command
+def speed(
+    *, size: int = 8192, weights: Path = WEIGHTS, device: str = "auto", readers: int = 1,
+    threads: int | None = None, overlap: int = 128, rounds: int = 3, cache: Path = CACHE,
+) -> None:  # fmt: skip
+    """Print how fast a large JPEG COG is scanned, on the CPU or a GPU, and the share of the bare rate.
+
+    Parameters
+    ----------
+    size
+        Side of the scene in px.
+    weights
+        An ONNX file of training/export.py, or of training/half.py.
+    device
+        auto, cpu, cuda or tensorrt.
+    readers
+        Threads that read tiles.
+    threads
+        Threads of ONNX Runtime; without it as many as there are cores.
+    overlap
+        Of tiles, in px of the model.
+    rounds
+        How often each runs, in turn, after one that is not counted.
+    cache
+        Where the scenes are kept.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    cores = len(os.sched_getaffinity(0))
+    tile, _ = own_scene(cache, min(size, 4096), cores)
+    scene = repeated(tile, size, cache / f"repeated_{size}.tif")
+    job, _ = _prepared(scene, None, weights, cache, overlap, others=False)
+    job.threads, job.device, job.readers = threads or cores, device, readers
+    runs = _rounds(job, ("bare", "pithead"), rounds, cache, repeat=True)
+    title = f"{size} × {size} px, {device}, {readers} readers: least–median–most"
+    table = Table("", "bare", "pithead", title=title)
+    scene_mpx = size**2 / 1e6
+    rates = {
+        "Mpx of tiles a second": (job.tiles * job.tile_px**2 / 1e6, 1),
+        "Mpx of the scene a second": (scene_mpx, 1),
+        "km² a second at 0.5 m": (scene_mpx / 4, 2),
+    }
+    for what, (amount, digits) in rates.items():
+        cells = [_spread([amount / run["scan_wall_s"] for run in each], digits) for each in runs.values()]
+        table.add_row(what, *cells)
+    shares = [b["scan_wall_s"] / p["scan_wall_s"] for b, p in zip(*runs.values(), strict=True)]
+    table.add_row("share of the bare rate", "1", _spread(shares, 3))
+    Console(width=110).print(table)
+
+
 def _check(peers: Sequence[str], rounds: int) -> None:
     if strange := sorted(set(peers) - set(PEERS)):
         raise OptionError(f"expected peers of {', '.join(PEERS)}; got {', '.join(strange)}")
@@ -296,6 +345,8 @@ def _run(name: str, job: Job, cache: Path) -> dict[str, float]:
     order.write_text(json.dumps(asdict(job) | {"out": str(out)}), encoding="utf-8")
     out.unlink(missing_ok=True)
     environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+    if job.device != "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str((cache / "pyc").resolve())}
     command = [sys.executable, str(Path(__file__).with_name("peers.py")), name, str(order)]
     with log.open("wb") as file:

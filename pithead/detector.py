@@ -92,6 +92,11 @@ class Detector:
         _check_contract(path, session, card)
         return cls(path, session, card, hashlib.sha256(content).hexdigest(), batch)
 
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The session of onnxruntime, for measuring what it costs by itself."""
+        return self._session
+
     def asked_for(self, names: Sequence[str] | None = None, min_score: float | None = None) -> "Detector":
         """The same detector that keeps only rows of the named classes, or from another score on.
 
