@@ -1,5 +1,6 @@
 """A scene in small with what was found in it: oriented boxes and lines in the colours of their classes."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -18,27 +19,36 @@ PAPER = (255, 255, 255)
 
 
 def write_picture(path: Path, scene: Scene, detections: Detections, card: Card) -> None:
-    """Write a PNG of at most 2000 px: the scene, boxes and lines, and a legend with counts."""
-    shrink = min(1.0, MOST_PX / max(scene.width, scene.height))
-    width, height = max(1, round(scene.width * shrink)), max(1, round(scene.height * shrink))
-    pixels = scene.read(0, 0, scene.width, scene.height, width, height)
+    """Write a PNG of at most 2000 px: what was looked at of the scene, boxes and lines, and counts."""
+    left, top, right, bottom = _looked_at(scene, detections)
+    shrink = min(1.0, MOST_PX / max(right - left, bottom - top))
+    width, height = max(1, round((right - left) * shrink)), max(1, round((bottom - top) * shrink))
+    pixels = scene.read(left, top, right, bottom, width, height)
     image = Image.fromarray(pixels.data)
     draw = ImageDraw.Draw(image)
-    scale = np.array([width / scene.width, height / scene.height])
+    scale, origin = np.array([width / (right - left), height / (bottom - top)]), np.array([left, top])
     counts: Counter[int] = Counter()
     stroke = max(2, round(max(width, height) / 700))
     for corners, class_id in zip(detections.corners_scene, detections.classes.tolist(), strict=True):
         known = card.classes[class_id]
         if known.geometry != "line":
-            _stroke(draw, corners * scale, known.colour, stroke, closed=True)
+            _stroke(draw, (corners - origin) * scale, known.colour, stroke, closed=True)
             counts[class_id] += 1
     for line in detections.lines:
-        _stroke(
-            draw, line.points_scene * scale, card.classes[line.class_id].colour, stroke, closed=line.closed
-        )
+        colour = card.classes[line.class_id].colour
+        _stroke(draw, (line.points_scene - origin) * scale, colour, stroke, closed=line.closed)
         counts[line.class_id] += 1
     _legend(draw, [(c.colour, f"{c.name}  {counts[i]}") for i, c in enumerate(card.classes)], width, height)
     image.save(path, format="PNG", optimize=True)
+
+
+def _looked_at(scene: Scene, detections: Detections) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom in scene pixels of the ground that tiles looked at."""
+    if detections.area_grid is None:
+        return 0, 0, scene.width, scene.height
+    bounds = np.array(detections.area_grid.bounds).reshape(2, 2)
+    (left, top), (right, bottom) = detections.grid.to_scene(bounds).tolist()
+    return int(left), int(top), min(scene.width, math.ceil(right)), min(scene.height, math.ceil(bottom))
 
 
 def _stroke(

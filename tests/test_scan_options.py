@@ -12,6 +12,7 @@ import rasterio
 import shapely
 from affine import Affine
 from conftest import MakeOnnx
+from PIL import Image
 from rasterio.crs import CRS
 from test_programs import program
 from test_remote import _served
@@ -158,3 +159,22 @@ def test_a_remote_scene_leaves_no_key(tmp_path: Path, scanner: Scanner) -> None:
     assert scanner.heaps()["scene_sha256"].isna().all()
     for path in scanner.out.iterdir():
         assert b"SECRET" not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("overviews", [True, False])
+def test_a_tenth_of_a_remote_scene_is_fetched_for_a_tenth_of_it(
+    tmp_path: Path, scanner: Scanner, overviews: bool  # noqa: FBT001
+) -> None:  # fmt: skip
+    side = 3072
+    data = np.random.default_rng(0).integers(1, 255, (3, side, side)).astype(np.uint8)
+    size = {} if overviews else {"overviews": "NONE"}
+    scene = write_scene(tmp_path / "a.tif", data, driver="COG", blocksize=128, compress="deflate", **size)
+    # Tiles of 256 px at 64 px of overlap: 5 x 5 of 16 x 16.
+    area = write_area(tmp_path / "area.geojson", 1160, 1160, 2100, 2100)
+    with _served(tmp_path) as server:
+        record = scanner.record(f"{server.address}/a.tif", "--aoi", area)
+        sent = server.sent
+    assert record["counts"]["tiles"]["run"] == 25
+    assert sent < 0.15 * scene.stat().st_size
+    with Image.open(scanner.out / "a.png") as picture:
+        assert picture.size == (1024, 1024)  # 5 tiles every 192 px: the ground that was looked at
