@@ -66,6 +66,8 @@ class Detections:
     """Valid pixels of the grid among the tiles' own ground: the ground that was looked at."""
     area_grid: BaseGeometry | None = None
     """The ground that tiles looked at, in grid pixels; None for the whole grid."""
+    area_scene: BaseGeometry | None = None
+    """The area of interest, in scene pixels, that detections were held to."""
 
     def cut(self, points_scene: Floats) -> bool:
         """Whether an outline or line (M, 2) reaches the edge of what was looked at: part may lie beyond."""
@@ -80,7 +82,8 @@ class Detections:
         """Only what meets an area in scene pixels; a ring also where it runs around the area."""
         shapes = np.asarray(shapely.polygons(self.corners_scene), np.object_)
         meets = np.array([_shape(line).intersects(area_scene) for line in self.lines], np.bool_)
-        return self._kept(np.asarray(shapely.intersects(shapes, area_scene), np.bool_), meets)
+        kept = self._kept(np.asarray(shapely.intersects(shapes, area_scene), np.bool_), meets)
+        return replace(kept, area_scene=area_scene)
 
     def surest(self, limit: int, line_classes: frozenset[int]) -> "Detections":
         """At most `limit` of what a map shows, by score: lines, and boxes that are no spans of lines."""

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import shapely
 from PIL import Image, ImageDraw, ImageFont
 
 from pithead.card import Card
@@ -27,6 +28,10 @@ def write_picture(path: Path, scene: Scene, detections: Detections, card: Card) 
     image = Image.fromarray(pixels.data)
     draw = ImageDraw.Draw(image)
     scale, origin = np.array([width / (right - left), height / (bottom - top)]), np.array([left, top])
+    if detections.area_scene is not None:
+        for part in shapely.get_parts(shapely.boundary(detections.area_scene)):
+            line = (shapely.get_coordinates(part) - origin) * scale
+            draw.line([(x, y) for x, y in line.tolist()], fill=PAPER, width=1)
     counts: Counter[int] = Counter()
     stroke = max(2, round(max(width, height) / 700))
     for corners, class_id in zip(detections.corners_scene, detections.classes.tolist(), strict=True):

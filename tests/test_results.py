@@ -25,6 +25,7 @@ from pithead.card import Card
 from pithead.detections import Coverage, Detections, SceneLine
 from pithead.errors import OptionError
 from pithead.imagery import open_scene
+from pithead.picture import write_picture
 from pithead.results import Run, scene_sha256, write_results
 from pithead.tiling import Grid
 from pithead.vectors import Layers, Origin
@@ -270,6 +271,19 @@ def test_a_part_of_the_detections() -> None:
     assert (len(around.scores), len(around.lines)) == (0, 1)
     open_line = replace(every, lines=(replace(every.lines[0], closed=False),))
     assert open_line.within(shapely.box(60, 60, 90, 90)).lines == ()
+
+
+def test_the_picture_shows_the_area(tmp_path: Path, card: Card) -> None:
+    only = replace(
+        found().within(shapely.box(90, 90, 220, 150)), area_grid=shapely.box(64, 64, 320, 300), lines=()
+    )
+    with open_scene(write_scene(tmp_path / "a.tif")) as scene:
+        write_picture(tmp_path / "a.png", scene, only, card)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (256, 236)
+        assert picture.getpixel((90 - 64, 120 - 64)) == (255, 255, 255)  # the outline of the area
+        assert picture.getpixel((150 - 64, 100 - 64)) == (0xFF, 0xE1, 0x19)  # the heap's upper side
+        assert picture.getpixel((200, 200)) == (128, 128, 128)
 
 
 def test_cut_by_the_edge_of_what_was_looked_at() -> None:
