@@ -5,13 +5,14 @@ span has two ends. Ends that continue each other, or meet in a corner, are linke
 end at most once: chains and rings come out. A chain of which too little was really seen is noise.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from scipy.spatial import cKDTree
+
+from pithead.courses import Course, fit, joined
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -26,6 +27,9 @@ MIN_LINE_M = 60.0
 SEEN = 0.8
 """Share of the least length that must have been seen as spans, not bridged."""
 
+SHRUNK = 0.85
+"""Share of the least length that a line must have: jitter may take some of the smallest."""
+
 SEEN_OF_LINE = 0.4
 """Share of a line's own length that must have been seen: spans that are few and far between are no fence."""
 
@@ -33,7 +37,7 @@ SPAN_WIDTH_M = 12.0
 """How wide spans are drawn, whatever stands there."""
 
 SQUAT = 1.25
-"""Below this ratio of sides the direction of a span means nothing."""
+"""Below this ratio of sides a span may run along either of them."""
 
 BEND = np.radians(35.0)
 """The most that a line turns from one span to the next without a corner."""
@@ -49,6 +53,32 @@ TOUCH = 0.7
 
 CORNER_COST_PX = 24.0
 """A corner is taken before a straight gap only if it is this much nearer."""
+
+NEAR_COST_PX = 44.0
+"""Links up to this cost are made before any other: neighbours, in line or round a corner."""
+
+RUN = 5
+"""How many spans, at most, say where the end of a line points."""
+
+ALIGNED = np.radians(15.0)
+"""Spans of which the direction differs by less are of one straight run."""
+
+LONG_GAPS = 2.0
+"""Between ends of `SURE` spans that point at each other, gaps this many times as long are bridged."""
+
+LONG_BEND = np.radians(12.0)
+"""The most that a line turns over such a gap."""
+
+SURE = 3
+
+MEETS = 0.7
+"""An end meets a fence that it points at from within this share of the longest gap."""
+
+UPON, UPON_SQUAT = 0.45, 0.3
+"""A span lies upon another if its middle is off by less than this share of the other's sides."""
+
+U_GAP, U_AREA = 0.3, 0.03
+"""A short line is a ring if it lacks less than this share, and encloses this share of its length squared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +103,16 @@ class _Spans:
     ends: Floats
     """(2N, 2)"""
     outward: Floats
-    """(2N, 2) unit vectors out of the span, zero where the span is squat."""
+    """(2N, 2) unit vectors out of the span."""
+    squat: npt.NDArray[np.bool_]
+    run: Ints
+    """(2N,) how many spans said where the end points."""
+
+    def backs(self, ends: Ints) -> Floats:
+        """The points half a span behind some of the ends."""
+        return np.asarray(
+            self.ends[ends] - self.outward[ends] * self.lengths[ends // 2, None] / 2, np.float64
+        )
 
 
 def link(
@@ -86,38 +125,73 @@ def link(
 ) -> tuple[Line, ...]:
     """Link spans (N, 5) into lines and rings, surest first.
 
+    Every face that fences enclose together is a ring of its own: two compounds that share a wall are two
+    rings, both with the whole of that wall, and so is a compound with a wall across it.
+
     Args:
         boxes: cx, cy, w, h, angle of each span.
         scores: (N,)
-        max_gap_px: The longest gap between two spans that is bridged.
+        max_gap_px: The longest gap between two spans that is bridged; between long straight runs it is twice
+            as long.
         min_length_px: Shorter lines, and lines of which less than 80 % of this or 40 % of themselves was
             seen, are dropped.
         width_px: The width of spans: the long side of a stub shorter than that lies across the line.
     """
-    boxes = _along(np.asarray(boxes, np.float64).reshape(-1, 5), width_px)
-    kept = _without_doubles(boxes, scores)
-    if not len(kept):
+    order = np.lexsort(np.asarray(boxes, np.float64).reshape(-1, 5).T)
+    boxes, scores = np.asarray(boxes, np.float64).reshape(-1, 5)[order], np.asarray(scores)[order]
+    if not len(boxes):
         return ()
+    boxes = _along(boxes, width_px)
+    kept = _without_doubles(boxes, scores)
     spans = _ends(boxes[kept])
+    courses = []
+    for whole, closed in _chains(len(kept), _partners(spans, max_gap_px)):
+        chain = whole if closed else _trimmed(spans, whole)
+        members = np.array(chain[::2]) // 2
+        if spans.lengths[members].sum() >= SEEN * min_length_px:
+            ring = closed or _nearly_closed(spans, chain, max_gap_px)
+            courses.append(Course(_course(spans, chain, closed=ring, reach=max_gap_px), ring, members))
     lines = []
-    for chain, closed in _chains(len(kept), _links(spans, max_gap_px)):
-        members = np.array([end // 2 for end in chain[::2]])
+    for course in joined(courses, spans.centres, max_gap_px * MEETS):
+        members, long = course.members, _length(course.points, closed=course.closed)
         seen = float(spans.lengths[members].sum())
-        if seen < SEEN * min_length_px:
-            continue
-        ring = closed or _nearly_closed(spans, chain, max_gap_px)
-        points = _course(spans, chain, closed=ring, reach=max_gap_px)
-        if min_length_px <= _length(points, closed=ring) <= seen / SEEN_OF_LINE:
-            lines.append(Line(points, ring, float(scores[kept[members]].mean()), kept[members]))
+        if SEEN * min_length_px <= seen >= SEEN_OF_LINE * long and long >= SHRUNK * min_length_px:
+            score = float(scores[kept[members]].mean())
+            lines.append(Line(course.points, course.closed, score, order[kept[members]]))
     return tuple(sorted(lines, key=lambda line: (-line.score, *line.points[0].tolist())))
 
 
 def _along(boxes: Floats, width_px: float) -> Floats:
-    """The boxes with w along the line and h across it, which for a stub is not the canonical order."""
-    across = (boxes[:, 2] < 1.3 * width_px) & (boxes[:, 2] > SQUAT * boxes[:, 3])
+    """The boxes with w along the line and h across it, which for a stub is not the canonical order.
+
+    A squat one lies along the side whose two ends are nearer to the ends of others.
+    """
+    long, short = boxes[:, 2], boxes[:, 3]
+    squat = _is_squat(boxes)
+    across = ~squat & (long < 1.3 * width_px) & (abs(long - width_px) < abs(short - width_px))
+    turned = _turned(boxes, across)
+    if not squat.any():
+        return turned
+    spans, other = _ends(turned), _ends(_turned(boxes, squat))
+    spots = np.concatenate([spans.ends, other.ends[np.repeat(squat, 2)]])
+    owner = np.concatenate([np.repeat(np.arange(len(boxes)), 2), np.repeat(np.flatnonzero(squat), 2)])
+    tree, count = cKDTree(spots), min(5, len(spots))
+    far = []
+    for side in (spans, other):
+        distance, found = tree.query(side.ends[np.repeat(squat, 2)], k=count)
+        mine = owner[found] == np.repeat(np.flatnonzero(squat), 2)[:, None]
+        nearest = np.where(mine, 2 * width_px, distance).min(axis=1)
+        far.append(np.minimum(nearest, 2 * width_px).reshape(-1, 2).sum(axis=1))
+    swap = squat.copy()
+    swap[squat] = far[1] + 1 < far[0]
+    return _turned(turned, swap)
+
+
+def _turned(boxes: Floats, some: npt.NDArray[np.bool_]) -> Floats:
+    """The same rectangles, some of them with their sides the other way about."""
     turned = boxes.copy()
-    turned[across, 2], turned[across, 3] = boxes[across, 3], boxes[across, 2]
-    turned[across, 4] += np.pi / 2
+    turned[some, 2], turned[some, 3] = boxes[some, 3], boxes[some, 2]
+    turned[some, 4] += np.pi / 2
     return turned
 
 
@@ -128,11 +202,10 @@ def _is_squat(boxes: Floats) -> npt.NDArray[np.bool_]:
 
 def _without_doubles(boxes: Floats, scores: npt.NDArray[np.float32]) -> Ints:
     """Indices of the spans that no surer span lies upon."""
-    if not len(boxes):
-        return np.zeros(0, np.int64)
     order = np.lexsort((*boxes.T[::-1], -scores))
     near = cKDTree(boxes[:, :2]).query_ball_point(boxes[:, :2], float(boxes[:, 2].max()) / 2)
     axis = np.stack([np.cos(boxes[:, 4]), np.sin(boxes[:, 4])], axis=1)
+    squat = _is_squat(boxes)
     gone = np.zeros(len(boxes), bool)
     for i in order:
         if gone[i]:
@@ -144,34 +217,75 @@ def _without_doubles(boxes: Floats, scores: npt.NDArray[np.float32]) -> Ints:
         along = np.abs(offset @ axis[i])
         across = np.abs(offset @ np.array([-axis[i, 1], axis[i, 0]]))
         same = np.abs(axis[others] @ axis[i]) > np.cos(np.radians(30))
-        squat = _is_squat(boxes[others]) | _is_squat(boxes[i : i + 1])
-        gone[
-            others[
-                (along < max(boxes[i, 2], boxes[i, 3]) * 0.45) & (across < boxes[i, 3] * 0.6) & (same | squat)
-            ]
-        ] = True
+        upon = same & (along < boxes[i, 2] * UPON) & (across < boxes[i, 3] * UPON)
+        upon |= (squat[others] | squat[i]) & (np.hypot(along, across) < boxes[i, 3] * UPON_SQUAT)
+        gone[others[upon]] = True
     return np.flatnonzero(~gone).astype(np.int64)
 
 
 def _ends(boxes: Floats) -> _Spans:
     axis = np.stack([np.cos(boxes[:, 4]), np.sin(boxes[:, 4])], axis=1)
-    axis[_is_squat(boxes)] = 0
     outward = np.stack([-axis, axis], axis=1)
-    ends = boxes[:, None, :2] + outward * boxes[:, None, 2:3] / 2
-    return _Spans(boxes[:, :2], boxes[:, 2], ends.reshape(-1, 2), outward.reshape(-1, 2))
+    ends = (boxes[:, None, :2] + outward * boxes[:, None, 2:3] / 2).reshape(-1, 2)
+    run = np.ones(len(ends), np.int64)
+    return _Spans(boxes[:, :2], boxes[:, 2], ends, outward.reshape(-1, 2), _is_squat(boxes), run)
 
 
-def _links(spans: _Spans, max_gap_px: float) -> list[Link]:
-    """Every pair of ends that may be joined, cheapest first."""
-    pairs = cKDTree(spans.ends).query_pairs(max_gap_px, output_type="ndarray")
+def _partners(spans: _Spans, max_gap_px: float) -> dict[int, int]:
+    """Which end each end is linked to, if any: neighbours first, then over gaps by where whole runs point."""
+    partner: dict[int, int] = {}
+    for far in (False, True, True):
+        sure = spans if not far else _aimed(spans, partner)
+        links = _links(sure, partner, max_gap_px, far=far)
+        for _, a, b in links:
+            # Two spans that meet at both ends are two sides of nothing, not a ring.
+            if a not in partner and b not in partner and partner.get(a ^ 1) != b ^ 1:
+                partner[a], partner[b] = b, a
+    return partner
+
+
+def _aimed(spans: _Spans, partner: dict[int, int]) -> _Spans:
+    """The same spans, the open ends where a straight line through the last few of their spans points."""
+    ends, outward, run = spans.ends.copy(), spans.outward.copy(), spans.run.copy()
+    for end in range(len(ends)):
+        if end in partner:
+            continue
+        members, at = [end // 2], end
+        while len(members) < RUN and (at ^ 1) in partner:
+            at = partner[at ^ 1]
+            if at // 2 in members or spans.outward[end] @ spans.outward[at] < np.cos(ALIGNED):
+                break
+            members.append(at // 2)
+        if len(members) > 1:
+            spots = np.concatenate([spans.ends[[2 * m, 2 * m + 1]] for m in members])
+            middle = spots.mean(axis=0)
+            axis = np.linalg.svd(spots - middle, full_matrices=False)[2][0]
+            outward[end] = axis if axis @ spans.outward[end] > 0 else -axis
+            ends[end] = middle + ((spans.ends[end] - middle) @ axis) * axis
+            run[end] = len(members)
+    return replace(spans, ends=ends, outward=outward, run=run)
+
+
+def _links(spans: _Spans, partner: dict[int, int], max_gap_px: float, *, far: bool) -> list[Link]:
+    """Every pair of open ends that may be joined, cheapest first."""
+    open_ends = np.array([end for end in range(len(spans.ends)) if end not in partner], np.int64)
+    if not len(open_ends):
+        return []
+    reach = max_gap_px * (LONG_GAPS if far else 1)
+    pairs = open_ends[cKDTree(spans.ends[open_ends]).query_pairs(reach, output_type="ndarray")]
     pairs = pairs[pairs[:, 0] // 2 != pairs[:, 1] // 2]
     if not len(pairs):
         return []
     a, b = np.sort(pairs, axis=1).T
-    ways = _straight(spans, a, b), _corner(spans, a, b, max_gap_px), _touch(spans, a, b)
-    costs = np.minimum.reduce(ways)
-    fit = np.isfinite(costs)
-    return sorted(zip(costs[fit].round(6).tolist(), a[fit].tolist(), b[fit].tolist(), strict=True))
+    straight, corner = _straight(spans, a, b, max_gap_px), _corner(spans, a, b, max_gap_px)
+    costs = np.minimum(straight, corner)
+    if far:
+        # A span that nothing continues is too likely a false one to make a corner with.
+        alone = np.array([end ^ 1 not in partner for end in range(len(spans.ends))])
+        corner[(alone[a] | alone[b]) & (corner > NEAR_COST_PX)] = np.inf
+        costs = np.minimum.reduce([straight, corner, _touch(spans, a, b)])
+    fit_in = np.isfinite(costs) & (far | (costs < NEAR_COST_PX))
+    return sorted(zip(costs[fit_in].round(6).tolist(), a[fit_in].tolist(), b[fit_in].tolist(), strict=True))
 
 
 def _angle(u: Floats, v: Floats) -> Floats:
@@ -181,21 +295,21 @@ def _angle(u: Floats, v: Floats) -> Floats:
     return np.asarray(np.arccos(np.clip(cosine, -1, 1)), np.float64)
 
 
-def _straight(spans: _Spans, a: Ints, b: Ints) -> Floats:
+def _straight(spans: _Spans, a: Ints, b: Ints, max_gap_px: float) -> Floats:
     """Cost of going on from end a into end b: the gap, dearer where the line would turn."""
     gap = spans.ends[b] - spans.ends[a]
     length = np.hypot(*gap.T)
     u, v = spans.outward[a], -spans.outward[b]
-    turn = _angle(u, v)
-    # Over a short gap jitter alone turns the gap every way: measure between the centres instead.
-    way = spans.centres[b // 2] - spans.centres[a // 2]
-    turn = np.maximum.reduce([turn, _angle(u, way), _angle(v, way)])
-    squat = (u == 0).all(axis=1) | (v == 0).all(axis=1)
+    # Over a short gap jitter alone turns the gap every way: measure between the middles instead.
+    way = spans.backs(b) - spans.backs(a)
+    turn = np.maximum.reduce([_angle(u, v), _angle(u, way), _angle(v, way)])
+    squat = spans.squat[a // 2] | spans.squat[b // 2]
     short = np.minimum(spans.lengths[a // 2], spans.lengths[b // 2])
     backward = (gap * u).sum(axis=1) < -0.6 * short
     cost = length * (1 + turn) + CORNER_COST_PX * turn
     bend = np.where(squat, STUB_BEND, BEND)
-    bad = (turn > bend) | backward | (squat & (length > spans.lengths.max() * 1.5))
+    long = (length > max_gap_px) & ((turn > LONG_BEND) | (np.minimum(spans.run[a], spans.run[b]) < SURE))
+    bad = (turn > bend) | backward | long | (squat & (turn > BEND) & (length > spans.lengths.max() * 1.5))
     return np.where(bad, np.inf, cost)
 
 
@@ -232,13 +346,8 @@ def _touch(spans: _Spans, a: Ints, b: Ints) -> Floats:
     return np.where(bad, np.inf, 2 * length + 3 * CORNER_COST_PX)
 
 
-def _chains(count: int, links: Sequence[Link]) -> list[tuple[list[int], bool]]:
+def _chains(count: int, partner: dict[int, int]) -> list[tuple[list[int], bool]]:
     """Chains of ends (in, out, in, out ...) and whether each is a ring. Each end is linked at most once."""
-    partner: dict[int, int] = {}
-    for _, a, b in links:
-        # Two spans that meet at both ends are two sides of nothing, not a ring.
-        if a not in partner and b not in partner and partner.get(a ^ 1) != b ^ 1:
-            partner[a], partner[b] = b, a
     chains = []
     seen: set[int] = set()
     starts = [end for end in range(2 * count) if end not in partner]
@@ -254,48 +363,50 @@ def _chains(count: int, links: Sequence[Link]) -> list[tuple[list[int], bool]]:
     return chains
 
 
+def _trimmed(spans: _Spans, chain: list[int]) -> list[int]:
+    """An open chain without single spans at its ends that stand off and aside: false ones."""
+    apart = TOUCH * float(np.median(spans.lengths))
+    chain = list(chain)
+    for _ in range(2):
+        chain.reverse()
+        while len(chain) > 6:
+            last, before = chain[-2], chain[-3]
+            gap = float(np.hypot(*(spans.ends[last] - spans.ends[before])))
+            if gap < apart or spans.outward[chain[-1]] @ spans.outward[before] > np.cos(ALIGNED):
+                break
+            chain = chain[:-2]
+    return chain
+
+
 def _nearly_closed(spans: _Spans, chain: list[int], max_gap_px: float) -> bool:
     """Whether a chain comes back to its start but for a gate: a gap small against its length."""
     gap = float(np.hypot(*(spans.ends[chain[0]] - spans.ends[chain[-1]])))
     seen = float(spans.lengths[np.array(chain[::2]) // 2].sum())
-    return len(chain) >= 12 and gap <= min(1.5 * max_gap_px, seen / 5)
+    if len(chain) >= 12 and gap <= min(1.5 * max_gap_px, seen / 5):
+        return True
+    ring = shapely.Polygon(spans.ends[chain]) if len(chain) >= 6 else shapely.Polygon()
+    return gap <= min(max_gap_px, U_GAP * (seen + gap)) and ring.area > U_AREA * (seen + gap) ** 2
 
 
 def _course(spans: _Spans, chain: list[int], *, closed: bool, reach: float) -> Floats:
-    """Points along a chain: the centres of its spans, the corners between them, and its two ends."""
+    """Points along a chain, fitted to its spans: the corners and the two ends."""
     members = np.array(chain[::2]) // 2
-    points = [] if closed else [_tip(spans, chain[0], chain[2] if len(chain) > 2 else chain[1])]
+    points = [] if closed else [spans.ends[chain[0]]]
     outs = np.array(chain[1::2])
     ins = np.roll(np.array(chain[::2]), -1)
     ahead, _ = _meeting(spans, outs, ins)
     corner = np.isfinite(_corner(spans, outs, ins, 1.2 * reach))
+    centres = []
     for i, member in enumerate(members):
+        centres.append(len(points))
         points.append(spans.centres[member])
         if corner[i] and (closed or i + 1 < len(members)):
             points.append(spans.ends[outs[i]] + ahead[i] * spans.outward[outs[i]])
     if not closed:
-        points.append(_tip(spans, chain[-1], chain[-3] if len(chain) > 2 else chain[0]))
-    return _simplified(np.array(points), closed=closed, tolerance=float(np.median(spans.lengths)) * 0.12)
-
-
-def _tip(spans: _Spans, end: int, inner: int) -> Floats:
-    """Where a line ends; a squat span has no end of its own and goes on as the line came."""
-    way = spans.centres[end // 2] - spans.ends[inner]
-    if spans.outward[end].any() or not way.any():
-        return np.asarray(spans.ends[end], np.float64)
-    return np.asarray(
-        spans.centres[end // 2] + way / np.hypot(*way) * spans.lengths[end // 2] / 2, np.float64
-    )
-
-
-def _simplified(points: Floats, *, closed: bool, tolerance: float) -> Floats:
-    """Drop points that say nothing; a ring starts where it is farthest from its middle: at a corner."""
-    if closed:
-        first = int(np.argmax(np.hypot(*(points - points.mean(axis=0)).T).round(6)))
-        points = np.roll(points, -first, axis=0)
-        points = np.concatenate([points, points[:1]])
-    line = shapely.get_coordinates(shapely.simplify(shapely.linestrings(points), tolerance))
-    return np.asarray(line[:-1] if closed else line, np.float64)
+        points.append(spans.ends[chain[-1]])
+    half = (spans.ends[2 * members + 1] - spans.ends[2 * members])[:, None, :] / 2
+    samples = spans.centres[members][:, None, :] + half * np.array([-0.7, 0.7])[None, :, None]
+    return fit(np.array(points), np.array(centres), samples, closed=closed)
 
 
 def _length(points: Floats, *, closed: bool) -> float:

@@ -31,6 +31,7 @@ ORDER = (
     "card",
     "detector",
     "seams",
+    "courses",
     "lines",
     "strips",
     "detections",
