@@ -55,8 +55,8 @@ def fences(kind: str, seed: int, *, clean: bool = False) -> Fences:
     """One scene of one of `KINDS`; clean ones have no jitter, no missing and no false spans.
 
     straight and bent: 100 m to 3 km, up to five bends of 15 to 90 degrees.
-    rectangle, polygon (5 to 9 corners), L, rounded (corners of 15 to 50 % of the short side): rings of 60 m to
-    5 km. double line and double ring: 10 to 20 m apart, from 300 m up.
+    rectangle, polygon (5 to 9 corners), L, rounded (corners of 15 to 50 % of the short side): rings of 60 m
+    to 5 km. double line and double ring: 10 to 20 m apart, from 300 m up.
     T: a fence from the middle of another, at 50 to 130 degrees.
     shared wall: two rectangles of 200 m to 5 km side by side, of one height or of two.
     gap in a line and gap in a ring (from 200 m): one whole span that is not at an end is missing beside those

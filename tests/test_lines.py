@@ -13,7 +13,7 @@ from pithead.lines import Line, link
 
 CELL, WIDTH, GSD_M = 32, 20.0, 0.6
 SEEDS = 12
-# In this many of the scenes the count of rings is not exact, which is the goal: benchmarks/README.md says why.
+# In so many of the scenes the count of rings is not exact, which is the goal (benchmarks/README.md).
 MOST_WRONG = {"bent": 1, "rectangle": 1, "rounded": 1, "shared wall": 4}
 Floats = npt.NDArray[np.float64]
 
