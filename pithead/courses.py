@@ -118,7 +118,7 @@ def joined(courses: Sequence[Course], centres: Floats, reach_px: float) -> list[
     segments, owner = _segments(courses)
     if not len(segments):
         return list(courses)
-    tree = shapely.STRtree(shapely.linestrings(segments))
+    tree = shapely.STRtree(np.asarray(shapely.linestrings(segments), np.object_))
     moved = [course.points.copy() for course in courses]
     group = np.arange(len(courses))
     met = np.zeros(len(courses), bool)
