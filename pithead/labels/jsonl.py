@@ -1,0 +1,85 @@
+"""Labels as JSON lines in pixels of the scene: the project's own format (labeling/guide.md)."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pithead.classes import ClassList
+from pithead.errors import LabelError
+from pithead.files import write_whole
+from pithead.labels.label import NO_LABEL, Label, SceneFacts, class_named, label_of, text_of, weight_of
+
+
+def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, ...]]:
+    """Labels by image id, in scene px: an empty tuple where nothing was found, no entry where nobody looked.
+
+    Lines of the class none or hard_negative say that a human looked and saw nothing of ours.
+
+    Raises:
+        LabelError: a file that cannot be read or a line that breaks the format.
+    """
+    found: dict[str, list[Label]] = {}
+    for where, record in _records(path):
+        of_image = found.setdefault(text_of(record, "image", where), [])
+        name = text_of(record, "class", where)
+        if name not in NO_LABEL:
+            of_image.append(label_of(record, class_named(classes, name, where), where))
+    return {image: tuple(labels) for image, labels in found.items()}
+
+
+def read_facts(path: str | Path) -> dict[str, SceneFacts]:
+    """Site and date by image id: the first "site" and "date" that any line of the image gives.
+
+    Raises:
+        LabelError: a file that cannot be read, or an image with two sites or dates.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for where, record in _records(path):
+        of_image = found.setdefault(text_of(record, "image", where), {})
+        for key in ("site", "date"):
+            if key in record and of_image.setdefault(key, text_of(record, key, where)) != record[key]:
+                raise LabelError(
+                    f"{where}: an image has one {key}; got "
+                    f"{of_image[key]!r} and {record[key]!r}: correct one of them"
+                )
+    return {image: SceneFacts(facts.get("site"), facts.get("date")) for image, facts in found.items()}
+
+
+def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes: ClassList) -> None:
+    """Write what `read_jsonl` reads, images in the order given; one without labels gets a line "none"."""
+    lines = []
+    for image, of_image in labels.items():
+        for label in of_image:
+            is_line = label.geometry == "line"
+            where = {"line" if is_line else "polygon": label.points.tolist()}
+            shape = {**where, "closed": label.closed} if is_line else where
+            record = {"image": image, "class": classes[label.class_id].name, **shape, **label.attributes}
+            if label.weight == "ignore" and weight_of(classes[label.class_id], label.attributes) == "target":
+                record["confidence"] = "possible"
+            lines.append(json.dumps(record, ensure_ascii=False))
+        if not of_image:
+            lines.append(json.dumps({"image": image, "class": "none"}))
+    write_whole(path, "".join(line + "\n" for line in lines))
+
+
+def _records(path: str | Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The JSON objects of a JSONL file, each with "path:line" for messages."""
+    try:
+        lines = Path(path).read_text("utf-8").split("\n")  # not splitlines: U+2028 may stand in a note
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(
+            f"a label file (JSONL) is needed; {path} cannot be read ({error}): check the path"
+        ) from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise LabelError(
+                f"{where}: a line is one JSON object; got {line[:60]!r} ({error}): mend it"
+            ) from error
+        if not isinstance(record, dict):
+            raise LabelError(f"{where}: a line is one JSON object; got {line[:60]!r}: mend it")
+        yield where, record

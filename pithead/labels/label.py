@@ -1,0 +1,110 @@
+"""One annotated object, and what every format of labels has in common."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pithead.classes import ClassInfo, ClassList, Geometry
+from pithead.errors import LabelError
+
+Floats = npt.NDArray[np.float64]
+Weight = Literal["target", "ignore"]
+
+# Heaps that are plainly something else (the labelling guide): no coal, but too like it to call background.
+OTHER_MATERIALS = frozenset({"aggregate", "ore", "other", "spoil_light", "sand", "gravel"})
+
+_CONFIDENCES = frozenset({"sure", "probable", "possible"})
+NO_LABEL = frozenset({"none", "hard_negative"})
+GEOMETRY_KEYS = frozenset({"image", "class", "polygon", "line", "closed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One annotated object: points (M, 2) in one frame (scene px when read), M >= 3 for a box or closed line.
+
+    A box label's points are its outline; a line label's points follow the line (a closed one does not repeat
+    its first point). Weight "ignore" is neither object nor background.
+    """
+
+    class_id: int
+    geometry: Geometry
+    points: Floats
+    closed: bool
+    weight: Weight
+    attributes: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Check the points and make them read-only.
+
+        Raises:
+            LabelError: too few points, or points that are not finite (M, 2).
+        """
+        points = np.array(self.points, dtype=np.float64)
+        least = 3 if self.closed or self.geometry != "line" else 2
+        if (
+            points.ndim != 2
+            or points.shape[1:] != (2,)
+            or len(points) < least
+            or not np.isfinite(points).all()
+        ):
+            raise LabelError(
+                f"a {self.geometry} label has at least {least} finite points [x, y]; "
+                f"got an array of shape {points.shape}: complete its outline or delete it"
+            )
+        points.flags.writeable = False
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "attributes", dict(self.attributes))
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFacts:
+    """What a label file says of an image beside its objects: its site and date, where known."""
+
+    site: str | None
+    date: str | None
+
+
+def label_of(record: Mapping[str, object], info: ClassInfo, where: str) -> Label:
+    """One record as a Label; a "polygon" of a line class is its closed outline."""
+    key = "line" if info.geometry == "line" and "line" in record else "polygon"
+    closed = key == "polygon" or bool(record.get("closed", False))
+    attributes = {k: str(v) for k, v in record.items() if k not in GEOMETRY_KEYS and v is not None}
+    if attributes.get("confidence", "sure") not in _CONFIDENCES:
+        raise LabelError(
+            f"{where}: confidence is sure, probable or possible; got {attributes['confidence']!r}: correct it"
+        )
+    try:
+        points = np.array(record.get(key), dtype=np.float64)
+        repeats = closed and len(points) > 1 and bool((points[0] == points[-1]).all())
+        points = points[:-1] if repeats else points
+        return Label(info.id, info.geometry, points, closed, weight_of(info, attributes), attributes)
+    except (TypeError, ValueError, LabelError) as error:
+        raise LabelError(f'{where}: {info.name} needs "{key}": [[x, y], …]; {error}') from error
+
+
+def weight_of(info: ClassInfo, attributes: Mapping[str, str]) -> Weight:
+    """Ignore what the annotator called possible, and heaps that are plainly of something else."""
+    possible = attributes.get("confidence") == "possible"
+    other = info.name == "coal_heap" and attributes.get("material") in OTHER_MATERIALS
+    return "ignore" if possible or other else "target"
+
+
+def class_named(classes: ClassList, name: str, where: str) -> ClassInfo:
+    """The class of a name, or a LabelError that says where."""
+    if name not in classes.names:
+        known = ", ".join([*classes.names, *sorted(NO_LABEL)])
+        raise LabelError(
+            f"{where}: class is one of {known}; got {name!r}: correct the line or the class list"
+        )
+    return classes.named(name)
+
+
+def text_of(record: Mapping[str, object], key: str, where: str) -> str:
+    """A key that must hold a non-empty text."""
+    value = record.get(key)
+    if not isinstance(value, str) or not value:
+        raise LabelError(f'{where}: "{key}" is a text; got {value!r}: add it')
+    return value
