@@ -20,7 +20,6 @@ from pithead.labels import (
     in_grid,
     pieces_of,
     read_facts,
-    read_geojson,
     read_jsonl,
     spans_of,
     tile_rows,
@@ -176,59 +175,6 @@ def test_site_and_date(tmp_path: Path) -> None:
     twice = ({"image": "b", "class": "none", "site": site} for site in ("north", "south"))
     with pytest.raises(LabelError, match="south"):
         read_facts(jsonl(path, *twice))
-
-
-def feature(geometry: dict[str, object], **properties: str) -> dict[str, object]:
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
-
-
-def test_geojson(tmp_path: Path, classes: ClassList) -> None:
-    ring = [[1, 1], [2, 1], [2, 2], [1, 1]]
-    features = [
-        feature({"type": "Polygon", "coordinates": [[[*p, 7] for p in ring]]}, **{"class": "coal_heap"}),
-        feature({"type": "MultiPolygon", "coordinates": [[ring], [ring]]}, **{"class": "coal_heap"}),
-        feature({"type": "LineString", "coordinates": ring[:2]}, **{"class": "guard_perimeter"}),
-        feature({"type": "Polygon", "coordinates": [ring]}, **{"class": "guard_perimeter"}),
-        feature({"type": "Polygon", "coordinates": [ring]}, **{"class": "hard_negative"}),
-    ]
-    path = tmp_path / "a.geojson"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    labels = read_geojson(path, classes, lambda p: p * 10)
-    assert [label.class_id for label in labels] == [1, 1, 1, 2, 2]
-    assert [label.closed for label in labels] == [True, True, True, False, True]
-    assert labels[0].points.tolist() == [[10, 10], [20, 10], [20, 20]]
-
-
-def test_geojson_that_cannot_be(tmp_path: Path, classes: ClassList) -> None:
-    path = tmp_path / "a.geojson"
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32652"}}
-    for document, says in [
-        ({"features": [], "crs": crs}, "longitude"),
-        ({"type": "Feature"}, "FeatureCollection"),
-        (
-            {"features": [feature({"type": "Point", "coordinates": [1, 2]}, **{"class": "coal_heap"})]},
-            "Point",
-        ),
-        ({"features": [feature({}, **{"class": "coal_heap"})]}, "geometry"),
-        (
-            {"features": [feature({"type": "LineString", "coordinates": [[1, 2], [3, 4]]}, name="x")]},
-            '"class"',
-        ),
-        (
-            {
-                "features": [
-                    feature({"type": "LineString", "coordinates": [[1, 2], [3, 4]]}, **{"class": "coal_heap"})
-                ]
-            },
-            "polygon",
-        ),
-    ]:
-        path.write_text(json.dumps(document))
-        with pytest.raises(LabelError, match=says):
-            read_geojson(path, classes, same)
-    crs["properties"] = {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}
-    path.write_text(json.dumps({"features": [], "crs": crs}))
-    assert read_geojson(path, classes, same) == ()
 
 
 def test_the_real_labels(classes: ClassList) -> None:

@@ -9,18 +9,21 @@ What is known about the pixels comes from the file, never from a guess (DESIGN.m
 from pithead.imagery.bands import Bands
 from pithead.imagery.cog import write_cog
 from pithead.imagery.files import is_local, told_name
+from pithead.imagery.place import Place, place_of
 from pithead.imagery.scene import Pixels, Scene, open_scene
 from pithead.imagery.stretch import Stretch, StretchRule, parse_stretch
 
 __all__ = [
     "Bands",
     "Pixels",
+    "Place",
     "Scene",
     "Stretch",
     "StretchRule",
     "is_local",
     "open_scene",
     "parse_stretch",
+    "place_of",
     "told_name",
     "write_cog",
 ]

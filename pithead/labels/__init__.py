@@ -21,7 +21,6 @@ from pithead.labels.grid import (
 )
 from pithead.labels.jsonl import read_facts, read_jsonl, write_jsonl
 from pithead.labels.label import OTHER_MATERIALS, Label, SceneFacts, Weight
-from pithead.labels.maps import read_geojson
 
 __all__ = [
     "OTHER_MATERIALS",
@@ -37,7 +36,6 @@ __all__ = [
     "in_grid",
     "pieces_of",
     "read_facts",
-    "read_geojson",
     "read_jsonl",
     "spans_of",
     "tile_rows",

@@ -115,6 +115,8 @@ def in_grid(
     classes: list[int] = []
     ignore: list[bool] = []
     for label in labels:
+        if label.weight == "negative":
+            continue
         if label.geometry == "line":
             boxes = spans_of(label, to_grid, cell_px=cell_px, width_px=span_width_px)
         elif label.geometry == "strip" and strip_pad_px is not None:

@@ -1,13 +1,13 @@
 """Labels as JSON lines in pixels of the scene: the project's own format (labeling/guide.md)."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pithead.classes import ClassList
 from pithead.errors import LabelError
 from pithead.files import write_whole
-from pithead.labels.label import NO_LABEL, Label, SceneFacts, class_named, label_of, text_of, weight_of
+from pithead.labels.label import NO_LABEL, Label, SceneFacts, class_named, label_of, record_of, text_of
 
 
 def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, ...]]:
@@ -19,7 +19,7 @@ def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, .
         LabelError: a file that cannot be read or a line that breaks the format.
     """
     found: dict[str, list[Label]] = {}
-    for where, record in _records(path):
+    for where, record in records(path):
         of_image = found.setdefault(text_of(record, "image", where), [])
         name = text_of(record, "class", where)
         if name not in NO_LABEL:
@@ -34,7 +34,7 @@ def read_facts(path: str | Path) -> dict[str, SceneFacts]:
         LabelError: a file that cannot be read, or an image with two sites or dates.
     """
     found: dict[str, dict[str, str]] = {}
-    for where, record in _records(path):
+    for where, record in records(path):
         of_image = found.setdefault(text_of(record, "image", where), {})
         for key in ("site", "date"):
             if key in record and of_image.setdefault(key, text_of(record, key, where)) != record[key]:
@@ -47,22 +47,22 @@ def read_facts(path: str | Path) -> dict[str, SceneFacts]:
 
 def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes: ClassList) -> None:
     """Write what `read_jsonl` reads, images in the order given; one without labels gets a line "none"."""
-    lines = []
-    for image, of_image in labels.items():
-        for label in of_image:
-            is_line = label.geometry == "line"
-            where = {"line" if is_line else "polygon": label.points.tolist()}
-            shape = {**where, "closed": label.closed} if is_line else where
-            record = {"image": image, "class": classes[label.class_id].name, **shape, **label.attributes}
-            if label.weight == "ignore" and weight_of(classes[label.class_id], label.attributes) == "target":
-                record["confidence"] = "possible"
-            lines.append(json.dumps(record, ensure_ascii=False))
-        if not of_image:
-            lines.append(json.dumps({"image": image, "class": "none"}))
-    write_whole(path, "".join(line + "\n" for line in lines))
+    write_records(
+        path,
+        (
+            {"image": image, **record}
+            for image, of_image in labels.items()
+            for record in [record_of(label, classes) for label in of_image] or [{"class": "none"}]
+        ),
+    )
 
 
-def _records(path: str | Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+def write_records(path: str | Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write one JSON object a line; the file appears whole or not at all."""
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def records(path: str | Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The JSON objects of a JSONL file, each with "path:line" for messages."""
     try:
         lines = Path(path).read_text("utf-8").split("\n")  # not splitlines: U+2028 may stand in a note

@@ -11,13 +11,15 @@ from pithead.classes import ClassInfo, ClassList, Geometry
 from pithead.errors import LabelError
 
 Floats = npt.NDArray[np.float64]
-Weight = Literal["target", "ignore"]
+Weight = Literal["target", "ignore", "negative"]
 
 # Heaps that are plainly something else (the labelling guide): no coal, but too like it to call background.
 OTHER_MATERIALS = frozenset({"aggregate", "ore", "other", "spoil_light", "sand", "gravel"})
 
 _CONFIDENCES = frozenset({"sure", "probable", "possible"})
-NO_LABEL = frozenset({"none", "hard_negative"})
+HARD_NEGATIVE = "hard_negative"
+NEGATIVE_ID = -1  # class_id of a hard negative
+NO_LABEL = frozenset({"none", HARD_NEGATIVE})
 GEOMETRY_KEYS = frozenset({"image", "class", "polygon", "line", "closed"})
 
 
@@ -26,7 +28,8 @@ class Label:
     """One annotated object: points (M, 2) in one frame (scene px when read), M >= 3 for a box or closed line.
 
     A box label's points are its outline; a line label's points follow the line (a closed one does not repeat
-    its first point). Weight "ignore" is neither object nor background.
+    its first point). Weight "ignore" is neither object nor background; "negative" is a hard negative,
+    background by name: its class_id is -1.
     """
 
     class_id: int
@@ -63,13 +66,14 @@ class Label:
 class SceneFacts:
     """What a label file says of an image beside its objects: its site and date, where known."""
 
-    site: str | None
-    date: str | None
+    site: str | None = None
+    date: str | None = None
 
 
-def label_of(record: Mapping[str, object], info: ClassInfo, where: str) -> Label:
-    """One record as a Label; a "polygon" of a line class is its closed outline."""
-    key = "line" if info.geometry == "line" and "line" in record else "polygon"
+def label_of(record: Mapping[str, object], info: ClassInfo | None, where: str) -> Label:
+    """One record as a Label; a "polygon" of a line class is its closed outline; no class: a hard negative."""
+    class_id, geometry = (info.id, info.geometry) if info else (NEGATIVE_ID, "box")
+    key = "line" if geometry == "line" and "line" in record else "polygon"
     closed = key == "polygon" or bool(record.get("closed", False))
     attributes = {k: str(v) for k, v in record.items() if k not in GEOMETRY_KEYS and v is not None}
     if attributes.get("confidence", "sure") not in _CONFIDENCES:
@@ -80,13 +84,29 @@ def label_of(record: Mapping[str, object], info: ClassInfo, where: str) -> Label
         points = np.array(record.get(key), dtype=np.float64)
         repeats = closed and len(points) > 1 and bool((points[0] == points[-1]).all())
         points = points[:-1] if repeats else points
-        return Label(info.id, info.geometry, points, closed, weight_of(info, attributes), attributes)
+        return Label(class_id, geometry, points, closed, weight_of(info, attributes), attributes)
     except (TypeError, ValueError, LabelError) as error:
-        raise LabelError(f'{where}: {info.name} needs "{key}": [[x, y], …]; {error}') from error
+        name = info.name if info else HARD_NEGATIVE
+        raise LabelError(f'{where}: {name} needs "{key}": [[x, y], …]; {error}') from error
 
 
-def weight_of(info: ClassInfo, attributes: Mapping[str, str]) -> Weight:
+def record_of(label: Label, classes: ClassList) -> dict[str, object]:
+    """A label as `label_of` reads it: class, "polygon" or "line" with "closed", and its attributes."""
+    info = None if label.class_id == NEGATIVE_ID else classes[label.class_id]
+    is_line = label.geometry == "line"
+    shape: dict[str, object] = {"line" if is_line else "polygon": label.points.tolist()}
+    if is_line:
+        shape["closed"] = label.closed
+    record = {"class": info.name if info else HARD_NEGATIVE, **shape, **label.attributes}
+    if label.weight == "ignore" and weight_of(info, label.attributes) == "target":
+        record["confidence"] = "possible"
+    return record
+
+
+def weight_of(info: ClassInfo | None, attributes: Mapping[str, str]) -> Weight:
     """Ignore what the annotator called possible, and heaps that are plainly of something else."""
+    if info is None:
+        return "negative"
     possible = attributes.get("confidence") == "possible"
     other = info.name == "coal_heap" and attributes.get("material") in OTHER_MATERIALS
     return "ignore" if possible or other else "target"
