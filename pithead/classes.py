@@ -12,6 +12,7 @@ from pithead.errors import ClassesError
 Geometry = Literal["box", "strip", "line"]
 
 _KEYS = frozenset({"name", "geometry", "colour", "smallest_m", "definition"})
+_OPTIONAL = frozenset({"largest_m"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -20,8 +21,9 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 class ClassInfo:
     """One class: its id is its place in the file; `smallest_m` is the smallest object worth a label.
 
-    Geometry "box" is taught as an oriented box, "strip" as consecutive pieces of one, "line" as consecutive
-    boxes along a line ("spans").
+    `largest_m` is the size above which a label is taken for a mistake, None where any size may be. Sizes are
+    the long side of a box or strip and the length of a line, in metres. Geometry "box" is taught as an
+    oriented box, "strip" as consecutive pieces of one, "line" as consecutive boxes along a line ("spans").
     """
 
     id: int
@@ -30,6 +32,7 @@ class ClassInfo:
     colour: str
     smallest_m: float
     definition: str
+    largest_m: float | None = None
 
     def __post_init__(self) -> None:
         """Check what a hand-written file gets wrong.
@@ -37,9 +40,9 @@ class ClassInfo:
         Raises:
             ClassesError: a name, geometry, colour or size that cannot be.
         """
-        if not _NAME.fullmatch(self.name) or self.name in ("none", "hard_negative"):
+        if not _NAME.fullmatch(self.name) or self.name in ("none", "hard_negative", "seen"):
             raise ClassesError(
-                f"a class name is lower_snake_case and neither none nor hard_negative; "
+                f"a class name is lower_snake_case and none of none, hard_negative, seen; "
                 f"got {self.name!r}: rename it"
             )
         if self.geometry not in ("box", "strip", "line"):
@@ -51,6 +54,11 @@ class ClassInfo:
         if not self.smallest_m > 0:
             raise ClassesError(
                 f"{self.name}: smallest_m is a length in metres > 0; got {self.smallest_m}: correct it"
+            )
+        if self.largest_m is not None and not self.largest_m > self.smallest_m:
+            raise ClassesError(
+                f"{self.name}: largest_m is above smallest_m ({self.smallest_m}); "
+                f"got {self.largest_m}: correct it or leave it out"
             )
 
 
@@ -133,15 +141,10 @@ def load_classes(path: str | Path) -> ClassList:
 
 def _class_info(class_id: int, table: Mapping[str, object]) -> ClassInfo:
     """One table as a ClassInfo."""
-    if set(table) != _KEYS:
-        wrong = ", ".join(sorted(set(table) ^ _KEYS))
+    if set(table) - _OPTIONAL != _KEYS:
+        wrong = ", ".join(sorted((set(table) - _OPTIONAL) ^ _KEYS))
         raise ClassesError(
             f"class {class_id} has the keys {', '.join(sorted(_KEYS))}; amiss: {wrong}: mend these"
-        )
-    smallest_m = table["smallest_m"]
-    if isinstance(smallest_m, bool) or not isinstance(smallest_m, int | float):
-        raise ClassesError(
-            f"class {class_id}: smallest_m is a number of metres; got {smallest_m!r}: correct it"
         )
     texts = {key: table[key] for key in _KEYS - {"smallest_m"}}
     for key, value in texts.items():
@@ -152,6 +155,15 @@ def _class_info(class_id: int, table: Mapping[str, object]) -> ClassInfo:
         name=str(texts["name"]),
         geometry=cast("Geometry", texts["geometry"]),
         colour=str(texts["colour"]),
-        smallest_m=float(smallest_m),
+        smallest_m=_metres(table, "smallest_m", class_id),
         definition=str(texts["definition"]),
+        largest_m=_metres(table, "largest_m", class_id) if "largest_m" in table else None,
     )
+
+
+def _metres(table: Mapping[str, object], key: str, class_id: int) -> float:
+    """A key that must hold a number."""
+    value = table[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ClassesError(f"class {class_id}: {key} is a number of metres; got {value!r}: correct it")
+    return float(value)

@@ -6,19 +6,22 @@ ignores/{train,val}/x.txt in the format of the labels, and manifest.jsonl, one t
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pithead.classes import ClassList
 from pithead.errors import DatasetError
-from pithead.files import lines_of, write_whole
+from pithead.files import lines_of, sha256_of, write_whole
 from pithead.geometry import Window
 
 Split = Literal["train", "val"]
+Corners = tuple[tuple[float, float], ...]
 MANIFEST = "manifest.jsonl"
 DATA_YAML = "data.yaml"
+FOLDS = "folds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,11 @@ class Tile:
     """One tile of a dataset: where it lies, what it holds, and where it came from.
 
     Paths are relative to the dataset folder; `ignores` is None where nothing is ignored. `window` is in grid
-    px of `scene` at `gsd_m`; `counts` are the taught boxes by class name, without zeros.
+    px of `scene` at `gsd_m`; `counts` are the taught boxes by class name, without zeros. `footprint` are the
+    corners (lon, lat) in degrees of the ground that the tile shows, None where the scene has no
+    georeference. `place` joins sites that lie close together (`pithead.folds`). `negatives` are the hard
+    negatives in it by name. `n_cut` of the ignored boxes are what the tile's edge left of an object, and have
+    the tile's mean colour. Fields from `footprint` on may be missing in older manifests.
     """
 
     path: str
@@ -42,12 +49,18 @@ class Tile:
     gsd_m: float
     counts: Mapping[str, int]
     n_ignored: int
+    footprint: Corners | None = None
+    sensor: str | None = None
+    place: str | None = None
+    negatives: Mapping[str, int] = field(default_factory=dict)
+    n_cut: int = 0
 
     def __post_init__(self) -> None:
-        """Check the split and the sums.
+        """Check the split, the sums and the footprint.
 
         Raises:
-            DatasetError: a split that is neither train nor val, or a sum that is no sha256.
+            DatasetError: a split that is neither train nor val, a sum that is no sha256, or a footprint that
+                is no polygon on the Earth.
         """
         if self.split not in ("train", "val"):
             raise DatasetError(
@@ -58,10 +71,24 @@ class Tile:
                 raise DatasetError(
                     f"{self.path}: a sha256 is 64 hex digits; got {value!r}: cut the dataset again"
                 )
+        if self.footprint is not None and not _on_earth(self.footprint):
+            raise DatasetError(
+                f"{self.path}: a footprint is at least 3 corners [lon, lat] in degrees; "
+                f"got {self.footprint!r}: cut the dataset again"
+            )
+
+    @property
+    def ground(self) -> str:
+        """The place, or the site where an older manifest has none."""
+        return self.place or self.site
 
     def to_json(self) -> str:
         """The tile as one line of the manifest."""
-        return json.dumps({**asdict(self), "counts": dict(self.counts)}, sort_keys=True, ensure_ascii=False)
+        return json.dumps(
+            {**asdict(self), "counts": dict(self.counts), "negatives": dict(self.negatives)},
+            sort_keys=True,
+            ensure_ascii=False,
+        )
 
     @classmethod
     def from_json(cls, line: str) -> "Tile":
@@ -72,11 +99,20 @@ class Tile:
         """
         try:
             record = json.loads(line)
-            return cls(**{**record, "window": Window(**record["window"])})
-        except (ValueError, TypeError, KeyError) as error:
+            corners = record.get("footprint")
+            footprint = None if corners is None else tuple((float(lon), float(lat)) for lon, lat in corners)
+            return cls(**{**record, "window": Window(**record["window"]), "footprint": footprint})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DatasetError(
                 f"a manifest line is a tile as JSON; got {line[:80]!r} ({error}): cut the dataset again"
             ) from error
+
+
+def _on_earth(corners: Corners) -> bool:
+    return len(corners) >= 3 and all(
+        math.isfinite(lon) and math.isfinite(lat) and abs(lon) <= 180 and abs(lat) <= 90
+        for lon, lat in corners
+    )
 
 
 def rank(*parts: str | int) -> float:
@@ -144,22 +180,49 @@ def verify(root: Path, tiles: Iterable[Tile]) -> None:
     Raises:
         DatasetError: the first file that is missing or differs.
     """
+    for amiss in damage(root, tiles):
+        raise DatasetError(amiss)
+
+
+def damage(root: Path, tiles: Iterable[Tile]) -> Iterator[str]:
+    """Every tile and label file that is missing or is not the one that the manifest names, a line each."""
     for tile in tiles:
         for name, sha256 in ((tile.path, tile.sha256), (tile.labels, tile.labels_sha256)):
             try:
-                found = hashlib.sha256((root / name).read_bytes()).hexdigest()
-            except OSError as error:
-                raise DatasetError(
-                    f"{root / name} is in the manifest but not on disk: copy or cut it again"
-                ) from error
+                found = sha256_of(root / name)
+            except OSError:
+                yield f"{root / name} is in the manifest but not on disk: copy or cut it again"
+                continue
             if found != sha256:
-                raise DatasetError(f"{root / name} has sha256 {found}, the manifest {sha256}: cut it again")
+                yield f"{root / name} has sha256 {found}, the manifest {sha256}: cut it again"
 
 
-def data_yaml(classes: ClassList) -> str:
+def write_fold(root: Path, name: str, tiles: Sequence[Tile], classes: ClassList) -> None:
+    """Write root/folds/NAME: a dataset of its own whose tiles are those of root, by the splits given.
+
+    It has manifest.jsonl, train.txt and val.txt (lists for ultralytics) and data.yaml.
+    """
+    folder = root / FOLDS / name
+    for split in ("train", "val"):
+        lines = sorted(f"./../../{tile.path}\n" for tile in tiles if tile.split == split)
+        write_whole(folder / f"{split}.txt", "".join(lines))
+    write_whole(folder / DATA_YAML, data_yaml(classes, "train.txt", "val.txt"))
+    write_manifest(folder, [_from(tile, "../../") for tile in tiles])
+
+
+def _from(tile: Tile, way: str) -> Tile:
+    return replace(
+        tile,
+        path=way + tile.path,
+        labels=way + tile.labels,
+        ignores=way + tile.ignores if tile.ignores else None,
+    )
+
+
+def data_yaml(classes: ClassList, train: str = "images/train", val: str = "images/val") -> str:
     """The data.yaml of ultralytics: no "path", so train and val are sought beside the file wherever it lies.
 
     (A relative "path" would be sought from the working directory, then from the user's datasets folder.)
     """
     names = "".join(f"  {info.id}: {info.name}\n" for info in classes)
-    return f"# Relative to this file, so no 'path'.\ntrain: images/train\nval: images/val\nnames:\n{names}"
+    return f"# Relative to this file, so no 'path'.\ntrain: {train}\nval: {val}\nnames:\n{names}"

@@ -25,12 +25,21 @@ def test_the_list_of_the_project() -> None:
     assert [c.id for c in classes] == [0, 1, 2, 3]
     assert classes.named("rail_loading") == classes[3]
     assert len(classes) == 4
+    assert [c.largest_m for c in classes] == [400, 600, 20_000, 2_500]
 
 
 def test_an_integer_size_is_a_number(tmp_path: Path) -> None:
     path = tmp_path / "classes.toml"
     path.write_text(GOOD)
     assert load_classes(path) == ClassList((ClassInfo(0, "coal_heap", "box", "#ffe119", 8.0, "A heap."),))
+
+
+def test_a_largest_size_may_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(GOOD + "largest_m = 600\n")
+    assert load_classes(path)[0].largest_m == 600
+    path.write_text(GOOD)
+    assert load_classes(path)[0].largest_m is None
 
 
 @pytest.mark.parametrize(
@@ -46,6 +55,8 @@ def test_an_integer_size_is_a_number(tmp_path: Path) -> None:
         (GOOD.replace("#ffe119", "yellow"), "rrggbb"),
         (GOOD.replace("= 8", "= -1"), "smallest_m"),
         (GOOD.replace("= 8", "= true"), "number"),
+        (GOOD + "largest_m = 8\n", "largest_m"),
+        (GOOD + 'largest_m = "8"\n', "number"),
         (GOOD.replace("coal_heap", "none"), "name"),
         (GOOD.replace('"A heap."', "7"), "text"),
     ],

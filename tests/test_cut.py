@@ -78,20 +78,26 @@ def test_tiles_are_the_pixels_of_the_scene(scenes: Path, dataset: Path) -> None:
     verify(dataset, read_manifest(dataset))
     (tile,) = by_scene(dataset)["full"]
     with Image.open(scenes / "full.png") as scene, Image.open(dataset / tile.path) as cut_out:
-        assert (np.asarray(scene)[:160, :160] == np.asarray(cut_out)).all()
+        before, after = np.asarray(scene)[:160, :160], np.asarray(cut_out)
+    half = np.zeros((160, 160), dtype=bool)
+    half[30:40, 150:] = True  # half a heap: neither object nor background, so it is painted over
+    assert (before[~half] == after[~half]).all()
+    assert (after[half] == np.rint(before[~half].mean(axis=0))).all()
 
 
 def test_labels_are_those_worked_out_by_hand(dataset: Path) -> None:
     (tile,) = by_scene(dataset)["full"]
     # the tile at x = 160 has half a heap of 100 px² and an ignored one of 4500 px²: it is left out
     assert (tile.window.x, tile.site, tile.date, tile.gsd_m) == (0, "mine", "2024-05-01", 0.6)
-    assert tile.counts == {"coal_heap": 2, "guard_perimeter": 4}
-    assert tile.n_ignored == 1
+    assert tile.counts == {"coal_heap": 1, "guard_perimeter": 4}
+    assert (tile.n_ignored, tile.n_cut) == (2, 1)
     rows = (dataset / tile.labels).read_text().splitlines()
     assert rows[0] == "1 0.125000 0.187500 0.375000 0.187500 0.375000 0.312500 0.125000 0.312500"
-    assert [row.split()[0] for row in rows] == ["1", "1", "2", "2", "2", "2"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "2", "2", "2"]
     assert tile.ignores is not None
-    assert (dataset / tile.ignores).read_text().startswith("1 0.125000 0.625000 0.200000 0.625000")
+    half, possible = (dataset / tile.ignores).read_text().splitlines()
+    assert half == "1 0.937500 0.250000 0.937500 0.187500 1.000000 0.187500 1.000000 0.250000"
+    assert possible.startswith("1 0.125000 0.625000 0.200000 0.625000")
 
 
 def test_empty_tiles_are_the_fraction_asked_for_and_sites_are_apart(dataset: Path) -> None:
@@ -139,6 +145,72 @@ def test_negatives_are_all_background(scenes: Path, tmp_path: Path) -> None:
     assert pixels[:80, :80].all()
     assert not pixels[80:].any()
     assert not pixels[:, 80:].any()
+
+
+def test_what_nobody_looked_at_teaches_nothing(tmp_path: Path) -> None:
+    noise(tmp_path / "a.png", 320, 160, 3)
+    noise(tmp_path / "b.png", 320, 160, 4)
+    records = [
+        {"image": "a", "class": "seen", "polygon": rectangle(0, 0, 128, 160)},
+        {"image": "a", **HEAP, "polygon": rectangle(20, 30, 40, 20), "sensor": "WV02"},
+        {"image": "b", "class": "none"},
+    ]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    done = cut(tmp_path, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    (tile,) = by_scene(tmp_path / "out")["a"]  # of the tile at x = 160 nobody has seen anything
+    assert (tile.window.x, tile.sensor, tile.counts) == (0, "WV02", {"coal_heap": 1})
+    with Image.open(tmp_path / "a.png") as scene, Image.open(tmp_path / "out" / tile.path) as cut_out:
+        before, after = np.asarray(scene)[:160, :160], np.asarray(cut_out)
+    assert (after[:, :128] == before[:, :128]).all()
+    assert (after[:, 128:] == np.rint(before[:, :128].reshape(-1, 3).mean(axis=0))).all()
+
+
+def test_tiles_with_hard_negatives_are_all_there_and_named(tmp_path: Path) -> None:
+    for i, name in enumerate("abc"):
+        noise(tmp_path / f"{name}.png", 320, 160, i)
+    records = [
+        {"image": "a", **HEAP, "polygon": rectangle(20, 30, 40, 20)},
+        {"image": "b", "class": "hard_negative", "kind": "pond", "polygon": rectangle(200, 30, 40, 20)},
+        {"image": "c", "class": "hard_negative", "note": "dark roof", "polygon": rectangle(10, 30, 40, 20)},
+    ]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    given = ["--labels", tmp_path / "labels.jsonl", "--scenes-gsd", 0.6, "--tile", 160, "--overlap", 0]
+    done = run(tmp_path, "--out", tmp_path / "out", "--empty-fraction", 0, *given)
+    assert done.returncode == 0, done.stderr
+    found = by_scene(tmp_path / "out")
+    assert {name: [(t.window.x, dict(t.negatives)) for t in tiles] for name, tiles in found.items()} == {
+        "a": [(0, {})],
+        "b": [(160, {"pond": 1})],
+        "c": [(0, {"dark roof": 1})],
+    }
+
+
+def test_folds_are_datasets_of_their_own(tmp_path: Path) -> None:
+    records = []
+    for i, name in enumerate("abcd"):
+        noise(tmp_path / f"{name}.png", 160, 160, i)
+        sensor = "WV02" if i < 2 else "GE01"
+        records.append({"image": name, **HEAP, "polygon": rectangle(20, 30, 40, 20), "sensor": sensor})
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    out = tmp_path / "out"
+    assert cut(tmp_path, out, "--folds", 4).returncode == 0
+    held = []
+    for fold in range(1, 5):
+        folder = out / "folds" / f"{fold}-of-4"
+        tiles = read_manifest(folder)
+        verify(folder, tiles)
+        held += [tile.scene for tile in tiles if tile.split == "val"]
+        listed = [folder / line for line in (folder / "val.txt").read_text().splitlines()]
+        assert [path.resolve() for path in listed] == [
+            (folder / tile.path).resolve() for tile in tiles if tile.split == "val"
+        ]
+        assert len(tiles) == 4
+    assert sorted(held) == list("abcd")
+    assert cut(tmp_path, out, "--leave-out", "sensor").returncode == 0
+    assert sorted(path.name for path in (out / "folds").iterdir()) == ["sensor-GE01", "sensor-WV02"]
+    tiles = read_manifest(out / "folds" / "sensor-GE01")
+    assert {tile.scene: tile.split for tile in tiles} == {"a": "train", "b": "train", "c": "val", "d": "val"}
 
 
 @pytest.mark.parametrize(

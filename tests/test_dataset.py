@@ -1,7 +1,9 @@
 """pithead.dataset: the manifest, the split by site, and the data.yaml that survives a move."""
 
 import hashlib
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from pithead.classes import load_classes
 from pithead.dataset import (
     Tile,
+    damage,
     data_yaml,
     dataset_sha256,
     drawn_split,
@@ -71,6 +74,25 @@ def test_a_tile_with_a_wrong_split_or_sum() -> None:
         Tile.from_json(text.replace('"split": "train"', '"split": "test"'))
     with pytest.raises(DatasetError, match="64 hex"):
         Tile.from_json(text.replace(sha(b"image"), "abc"))
+
+
+def test_a_footprint_may_be_there_or_not() -> None:
+    placed = replace(tile(), footprint=((127.0, 39.0), (127.01, 39.0), (127.01, 38.99)))
+    assert Tile.from_json(placed.to_json()) == placed
+    record = json.loads(tile().to_json())
+    assert record.pop("footprint") is None
+    assert Tile.from_json(json.dumps(record)) == tile()  # as it was written before the field was there
+    for wrong in ([[1, 2]], [[1, 2], [3, 4], [5, 91]], [[1, 2, 3]] * 3, 7, "abc"):
+        with pytest.raises(DatasetError, match="cut the dataset again"):
+            Tile.from_json(json.dumps({**record, "footprint": wrong}))
+
+
+def test_all_damage_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "labels" / "train" / "a.txt").write_bytes(b"0 0 0")
+    first, second = damage(tmp_path, [tile()])
+    assert "a.png is in the manifest but not on disk" in first
+    assert "a.txt has sha256" in second
 
 
 def test_one_sum_for_all() -> None:

@@ -33,17 +33,22 @@ class GridLabels:
 
 @dataclass(frozen=True, slots=True)
 class TileLabels:
-    """What one tile is taught, in tile px: boxes (k, 5) of `classes`, ignored (j, 5) of `ignored_classes`."""
+    """What one tile is taught, in tile px: boxes (k, 5) of `classes`, ignored (j, 5) of `ignored_classes`.
+
+    `cut` (j,) says which of the ignored are what the tile's edge left of an object.
+    """
 
     boxes: Floats
     classes: npt.NDArray[np.int64]
     ignored: Floats
     ignored_classes: npt.NDArray[np.int64]
+    cut: npt.NDArray[np.bool_]
 
     @property
     def ignored_share(self) -> float:
-        """Ignored area over all labelled area, 0–1; 0 without labels."""
-        ignored = float((self.ignored[:, 2] * self.ignored[:, 3]).sum())
+        """Ignored area over all labelled area, 0–1; 0 without labels. What is cut is not counted."""
+        unsure = self.ignored[~self.cut]
+        ignored = float((unsure[:, 2] * unsure[:, 3]).sum())
         taught = float((self.boxes[:, 2] * self.boxes[:, 3]).sum())
         return ignored / (ignored + taught) if ignored + taught > 0 else 0.0
 
@@ -130,7 +135,7 @@ def in_grid(
 
 
 def tile_rows(
-    labels: GridLabels, window: Window, *, min_visible: float = 0.3, min_side_px: float = 4.0
+    labels: GridLabels, window: Window, *, min_visible: float = 0.6, min_side_px: float = 4.0
 ) -> TileLabels:
     """The labels as one window sees them: clipped at its edges, refitted, in tile px.
 
@@ -147,11 +152,13 @@ def tile_rows(
     boxes = clipped[seen].copy()
     boxes[:, :2] -= origin
     classes = labels.classes[near][seen]
-    # Of an object longer than three tiles no tile sees 30 %: a stretch of it in its full width is enough.
+    # Of an object longer than two tiles no tile sees 60 %: a stretch of it in its full width is enough.
     stretch = (boxes[:, 2] >= window.width / 4) & (boxes[:, 3] >= 0.6 * labels.boxes[near][seen][:, 3])
     sliver = (visible[seen] < min_visible) & ~stretch
-    ignored = labels.ignore[near][seen] | sliver | (boxes[:, 3] < min_side_px)
-    return TileLabels(boxes[~ignored], classes[~ignored], boxes[ignored], classes[ignored])
+    small = boxes[:, 3] < min_side_px
+    ignored = labels.ignore[near][seen] | sliver | small
+    cut = ~labels.ignore[near][seen] & (visible[seen] < 1) & (sliver | small)
+    return TileLabels(boxes[~ignored], classes[~ignored], boxes[ignored], classes[ignored], cut[ignored])
 
 
 def yolo_obb_rows(boxes: Floats, classes: npt.NDArray[np.int64], tile_px: int) -> list[str]:

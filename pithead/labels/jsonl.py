@@ -7,13 +7,14 @@ from pathlib import Path
 from pithead.classes import ClassList
 from pithead.errors import LabelError
 from pithead.files import write_whole
-from pithead.labels.label import NO_LABEL, Label, SceneFacts, class_named, label_of, record_of, text_of
+from pithead.labels.label import FACTS, NO_LABEL, Label, SceneFacts, class_named, label_of, record_of, text_of
 
 
 def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, ...]]:
     """Labels by image id, in scene px: an empty tuple where nothing was found, no entry where nobody looked.
 
-    Lines of the class none or hard_negative say that a human looked and saw nothing of ours.
+    Lines of the class none or hard_negative say that a human looked and saw nothing of ours; lines of the
+    class seen say where.
 
     Raises:
         LabelError: a file that cannot be read or a line that breaks the format.
@@ -28,21 +29,21 @@ def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, .
 
 
 def read_facts(path: str | Path) -> dict[str, SceneFacts]:
-    """Site and date by image id: the first "site" and "date" that any line of the image gives.
+    """Site, date and sensor by image id: the first that any line of the image gives.
 
     Raises:
-        LabelError: a file that cannot be read, or an image with two sites or dates.
+        LabelError: a file that cannot be read, or an image with two sites, dates or sensors.
     """
     found: dict[str, dict[str, str]] = {}
     for where, record in records(path):
         of_image = found.setdefault(text_of(record, "image", where), {})
-        for key in ("site", "date"):
+        for key in FACTS:
             if key in record and of_image.setdefault(key, text_of(record, key, where)) != record[key]:
                 raise LabelError(
                     f"{where}: an image has one {key}; got "
                     f"{of_image[key]!r} and {record[key]!r}: correct one of them"
                 )
-    return {image: SceneFacts(facts.get("site"), facts.get("date")) for image, facts in found.items()}
+    return {image: SceneFacts(**facts) for image, facts in found.items()}
 
 
 def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes: ClassList) -> None:

@@ -19,7 +19,8 @@ OTHER_MATERIALS = frozenset({"aggregate", "ore", "other", "spoil_light", "sand",
 _CONFIDENCES = frozenset({"sure", "probable", "possible"})
 HARD_NEGATIVE = "hard_negative"
 NEGATIVE_ID = -1  # class_id of a hard negative
-NO_LABEL = frozenset({"none", HARD_NEGATIVE})
+NO_LABEL = frozenset({"none", HARD_NEGATIVE, "seen"})
+FACTS = ("site", "date", "sensor")
 GEOMETRY_KEYS = frozenset({"image", "class", "polygon", "line", "closed"})
 
 
@@ -64,10 +65,11 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class SceneFacts:
-    """What a label file says of an image beside its objects: its site and date, where known."""
+    """What a label file says of an image beside its objects: site, date and sensor, where known."""
 
     site: str | None = None
     date: str | None = None
+    sensor: str | None = None
 
 
 def label_of(record: Mapping[str, object], info: ClassInfo | None, where: str) -> Label:

@@ -1,8 +1,9 @@
 """Labels on the map: GeoPackage (layers that QGIS opens) and GeoJSON in longitude and latitude.
 
 Reading takes any vector file of GDAL. A label's scene is its field "image"; a label without one belongs to
-the scene that holds its middle. Scenes in which nothing was found stand in the layer `scenes` of a
-GeoPackage, in GeoJSON as a footprint of the class none.
+the scene that holds its middle. What was looked at stands in the layer `scenes` of a GeoPackage (the
+whole scene, or parts of it), in GeoJSON as features of the class none (a scene without objects) or seen (a
+part).
 """
 
 import json
@@ -22,13 +23,15 @@ from pithead.classes import ClassList
 from pithead.errors import GroundResolutionError, LabelError
 from pithead.files import write_whole
 from pithead.imagery import Place
-from pithead.labels.label import Floats, Label, SceneFacts, record_of
+from pithead.labels.label import FACTS, Floats, Label, SceneFacts, record_of
 from pithead.labels.places import Places
+from pithead.labels.seen import SEEN, seen_area
 from pithead.labels.sheet import Sheet, facts_of, labelled, told
 
-FIELDS = ("class", "confidence", "kind", "material", "note", "image", "site", "date")
+FIELDS = ("class", "confidence", "kind", "material", "note", "image", "site", "date", "sensor")
 SCENES = "scenes"
 _LONLAT = "OGC:CRS84"
+_SAME_PX = 0.5  # what is looked at up to half a pixel from the edge is the whole image
 _DECIMALS = 9  # of a degree: 0.1 mm
 _SHAPE = ("polygon", "line", "closed")
 
@@ -44,6 +47,7 @@ def read_map(path: Path, classes: ClassList, places: Places) -> list[Sheet]:
     """
     labels: dict[str, list[Label]] = {}
     facts: dict[str, SceneFacts] = {}
+    seen: dict[str, list[Floats]] = {}
     for layer, frame in _layers(path):
         for number, row in frame.iterrows():
             where = f"{path}, {layer} {number}"
@@ -53,13 +57,22 @@ def read_map(path: Path, classes: ClassList, places: Places) -> list[Sheet]:
             image = str(record.pop("image", "")) or _image(shape, frame.crs, places, record, where)
             known = facts_of(record)
             old = facts.setdefault(image, known)
-            facts[image] = SceneFacts(old.site or known.site, old.date or known.date)
+            facts[image] = SceneFacts(*((getattr(old, key) or getattr(known, key)) for key in FACTS))
             of_image = labels.setdefault(image, [])
-            if layer != SCENES and record.get("class") != "none":
-                place = places.of(image, where)
-                for part in _parts(shape, frame.crs, place.crs_wkt, where):
-                    of_image += _label(part, place.from_map(_points(part)), record, classes, where)
-    return [Sheet(i, places.size(i, str(path)), tuple(labels[i]), facts[i]) for i in labels]
+            if shape is None and layer == SCENES:
+                continue
+            place = places.of(image, where)
+            parts = _parts(shape, frame.crs, place.crs_wkt, where)
+            outlines = [place.from_map(_points(part)) for part in parts]
+            if layer == SCENES or record.get("class") in ("none", SEEN):
+                seen.setdefault(image, []).extend(outline[:-1] for outline in outlines)
+                continue
+            for part, outline in zip(parts, outlines, strict=True):
+                of_image += _label(part, outline, record, classes, where)
+    return [
+        Sheet(i, places.size(i, str(path)), tuple(labels[i]), facts[i], _seen(seen.get(i, ()), places, i))
+        for i in labels
+    ]
 
 
 def write_geopackage(path: Path, sheets: Sequence[Sheet], classes: ClassList, places: Places) -> None:
@@ -77,7 +90,7 @@ def write_geopackage(path: Path, sheets: Sequence[Sheet], classes: ClassList, pl
     extra = sorted({key for row in rows for key in row} - set(FIELDS) - {"geometry", "layer"})
     for layer, kind in (("areas", "Polygon"), ("lines", "LineString"), (SCENES, "Polygon")):
         of_layer = [row for row in rows if row["layer"] == layer]
-        names = ("image", "site", "date") if layer == SCENES else (*FIELDS, *extra)
+        names = ("image", *FACTS) if layer == SCENES else (*FIELDS, *extra)
         table = {name: np.array([row.get(name) for row in of_layer], object) for name in names}
         shapes = gpd.GeoSeries([row["geometry"] for row in of_layer], crs=target)
         more = {} if part.exists() else {"dataset_options": {"VERSION": "1.2"}}
@@ -94,14 +107,15 @@ def write_geojson(path: Path, sheets: Sequence[Sheet], classes: ClassList, place
         LabelError: a scene that is not there or has no georeference.
     """
     found = {sheet.image for sheet in sheets if sheet.labels}
+    seen = {sheet.image: sheet.seen for sheet in sheets}
     features = []
     for row in _rows(sheets, classes, places, _LONLAT):
-        if row["layer"] == SCENES and row["image"] in found:
+        if row["layer"] == SCENES and row["image"] in found and not seen[row["image"]]:
             continue
         shape = shapely.set_precision(row.pop("geometry"), 0)
         points = shapely.get_coordinates(shape).round(_DECIMALS).tolist()
         is_area = shape.geom_type == "Polygon"
-        named = {"class": "none"} if row.pop("layer") == SCENES else {}
+        named = {"class": SEEN if seen[row["image"]] else "none"} if row.pop("layer") == SCENES else {}
         geometry = {"type": shape.geom_type, "coordinates": [points] if is_area else points}
         features.append({"type": "Feature", "geometry": geometry, "properties": {**named, **row}})
     document = {"type": "FeatureCollection", "features": features}
@@ -113,8 +127,9 @@ def _rows(sheets: Sequence[Sheet], classes: ClassList, places: Places, crs: str)
     for sheet in sheets:
         place = _place(places, sheet)
         common = {"image": sheet.image, **told(sheet.facts)}
-        shapes: list[object] = [shapely.polygons(place.to_map(place.footprint))]
-        rows: list[dict[str, Any]] = [{"layer": SCENES, **common}]
+        seen = sheet.seen or (place.footprint,)
+        shapes: list[object] = [shapely.polygons(place.to_map(outline)) for outline in seen]
+        rows: list[dict[str, Any]] = [{"layer": SCENES, **common} for _ in seen]
         for label in sheet.labels:
             record = {key: v for key, v in record_of(label, classes).items() if key not in _SHAPE}
             is_line = label.geometry == "line"
@@ -128,6 +143,15 @@ def _rows(sheets: Sequence[Sheet], classes: ClassList, places: Places, crs: str)
                 **row,
                 "geometry": shapely.geometry.polygon.orient(shape) if shape.geom_type == "Polygon" else shape,
             }
+
+
+def _seen(outlines: Sequence[Floats], places: Places, image: str) -> tuple[Floats, ...]:
+    """What was looked at of an image; nothing, which means all of it, where that is its footprint."""
+    if not outlines:
+        return ()
+    whole = shapely.Polygon(places.of(image, image).footprint)
+    missing = shapely.difference(whole, shapely.buffer(seen_area(outlines), _SAME_PX))
+    return () if missing.is_empty else tuple(outlines)
 
 
 def _place(places: Places, sheet: Sheet) -> Place:

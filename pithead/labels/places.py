@@ -24,13 +24,7 @@ class Places:
         """
         self._folder = folder
         self._paths: dict[str, Path] = {}
-        if folder is not None and not folder.is_dir():
-            raise LabelError(f"a folder of images is needed; {folder} is none: check the path")
-        for path in _images(folder):
-            if path.stem in self._paths:
-                raise LabelError(
-                    f"{folder}: images have different names; {path.stem} is there twice: rename one"
-                )
+        for path in images_of(folder) if folder is not None else ():
             self._paths[path.stem] = path
         self._of = cache(place_of)
 
@@ -77,7 +71,17 @@ class Places:
         return found
 
 
-def _images(folder: Path | None) -> list[Path]:
-    if folder is None:
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def images_of(folder: Path) -> list[Path]:
+    """The images of a folder, ordered by name.
+
+    Raises:
+        LabelError: no such folder, no image in it, or two of one name.
+    """
+    if not folder.is_dir():
+        raise LabelError(f"a folder of images is needed; {folder} is none: check the path")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    stems = [path.stem for path in found]
+    double = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if double is not None:
+        raise LabelError(f"{folder}: images have different names; {double} is there twice: rename one")
+    return found

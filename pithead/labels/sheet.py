@@ -8,7 +8,9 @@ from pithead.classes import ClassList
 from pithead.errors import LabelError
 from pithead.labels.jsonl import read_facts, records, write_records
 from pithead.labels.label import (
+    FACTS,
     HARD_NEGATIVE,
+    Floats,
     Label,
     SceneFacts,
     class_named,
@@ -16,8 +18,8 @@ from pithead.labels.label import (
     record_of,
     text_of,
 )
+from pithead.labels.seen import SEEN
 
-_FACTS = ("site", "date")
 Sizes = Callable[[str, str], tuple[int, int]]
 """(image, where it was named) → its (width, height) in px; LabelError where it is not known."""
 
@@ -26,6 +28,7 @@ Sizes = Callable[[str, str], tuple[int, int]]
 class Sheet:
     """The labels of one image that somebody has looked at, in its px, hard negatives among them.
 
+    `seen` are the outlines (M, 2) of what was looked at, none where it was the whole image.
     `image` is the file's name without suffix; `size` is (width, height) in px, (0, 0) where nothing says it.
     """
 
@@ -33,6 +36,7 @@ class Sheet:
     size: tuple[int, int]
     labels: tuple[Label, ...]
     facts: SceneFacts = field(default_factory=SceneFacts)
+    seen: tuple[Floats, ...] = ()
 
 
 def no_sizes(image: str, where: str) -> tuple[int, int]:
@@ -48,7 +52,7 @@ def labelled(record: Mapping[str, object], classes: ClassList, where: str) -> La
         LabelError: an unknown class or points that are none.
     """
     name = text_of(record, "class", where)
-    kept = {key: value for key, value in record.items() if key not in _FACTS}
+    kept = {key: value for key, value in record.items() if key not in FACTS}
     if name == "none":
         return None
     return label_of(kept, None if name == HARD_NEGATIVE else class_named(classes, name, where), where)
@@ -63,39 +67,57 @@ def read_lines(path: Path, classes: ClassList, sizes: Sizes) -> list[Sheet]:
     facts = read_facts(path)
     found: dict[str, list[Label]] = {image: [] for image in facts}
     first: dict[str, str] = {}
+    seen: dict[str, list[Floats]] = {}
     for where, record in records(path):
         image = text_of(record, "image", where)
         first.setdefault(image, where)
+        if record.get("class") == SEEN:
+            seen.setdefault(image, []).append(outline_of(record, where))
+            continue
         label = labelled({k: v for k, v in record.items() if k != "image"}, classes, where)
         if label is not None:
             found[image].append(label)
     return [
-        Sheet(image, sizes(image, first[image]), tuple(labels), facts[image])
+        Sheet(image, sizes(image, first[image]), tuple(labels), facts[image], tuple(seen.get(image, ())))
         for image, labels in found.items()
     ]
 
 
 def write_lines(path: Path, sheets: Sequence[Sheet], classes: ClassList) -> None:
-    """Write what `read_lines` reads; site and date stand in every line of an image that has them."""
+    """Write what `read_lines` reads; site, date and sensor stand in every line."""
     write_records(
         path,
         (
             {"image": sheet.image, **record, **told(sheet.facts)}
             for sheet in sheets
-            for record in [record_of(label, classes) for label in sheet.labels] or [{"class": "none"}]
+            for record in rows_of(sheet, classes)
         ),
     )
 
 
+def rows_of(sheet: Sheet, classes: ClassList) -> list[dict[str, object]]:
+    """The lines of a sheet without image and facts: areas looked at, objects, or that there is none."""
+    seen: list[dict[str, object]] = [{"class": SEEN, "polygon": one.tolist()} for one in sheet.seen]
+    return [*seen, *(record_of(label, classes) for label in sheet.labels)] or [{"class": "none"}]
+
+
+def outline_of(record: Mapping[str, object], where: str) -> Floats:
+    """The "polygon" (M, 2) of a record that says what was looked at.
+
+    Raises:
+        LabelError: fewer than three points, or points that are none.
+    """
+    return label_of({"polygon": record.get("polygon")}, None, f"{where}, class {SEEN}").points
+
+
 def told(facts: SceneFacts) -> dict[str, str]:
-    """Site and date where they are known."""
-    return {key: value for key in _FACTS if (value := getattr(facts, key)) is not None}
+    """Site, date and sensor where they are known."""
+    return {key: value for key in FACTS if (value := getattr(facts, key)) is not None}
 
 
 def facts_of(record: Mapping[str, object]) -> SceneFacts:
-    """Site and date of a record, None where it has none."""
-    site, date = (str(record[key]) if record.get(key) else None for key in _FACTS)
-    return SceneFacts(site, date)
+    """Site, date and sensor of a record, None where it has none."""
+    return SceneFacts(**{key: str(record[key]) for key in FACTS if record.get(key)})
 
 
 def by_image(sheets: Iterable[Sheet], where: str) -> dict[str, Sheet]:
