@@ -1,6 +1,7 @@
 # Everything a person needs, on a machine that has only Python 3.11+, make and git:
 #   make demo     scan the demo scene; results in out/
 #   make test     every test
+#   make labelstudio  Label Studio on this machine, for labeling/propose.py and labeling/collect.py
 #   make bench    pithead beside SAHI, ultralytics and GeoDeep on one scene (downloads 5 GB)
 # Each target does all of its own set-up, in folders of this checkout (downloads are cached by uv).
 
@@ -20,13 +21,13 @@ export DO_NOT_TRACK := 1
 # uv uses the interpreter above and never fetches one.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint format bench serve bento lock
+.PHONY: demo test lint format bench serve bento labelstudio lock
 .DELETE_ON_ERROR:
 
 demo: .venv-scan/.ready
 	.venv-scan/bin/python inference/scan.py datasets/demo/demo.tif --weights weights/starter.onnx --out out
 
-test: .venv/.ready
+test: .venv/.ready .venv-labelstudio/.ready
 	.venv/bin/python -m pytest
 
 lint: .venv/.ready
@@ -49,6 +50,16 @@ serve: .venv-serve/.ready
 bento: .venv-serve/.ready
 	PATH="$(CURDIR)/.uv/bin:$$PATH" .venv-serve/bin/python -m bentoml build
 
+# Label Studio for one person or a small team, on loopback, in out/labelstudio; it shows images under out/.
+# What it would still fetch from elsewhere goes to a proxy that is not there.
+labelstudio: .venv-labelstudio/.ready
+	mkdir -p out/labelstudio
+	COLLECT_ANALYTICS=false SENTRY_DSN= FRONTEND_SENTRY_DSN= LATEST_VERSION_CHECK=false \
+		HTTP_PROXY=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 NO_PROXY=127.0.0.1,localhost \
+		LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/out/labelstudio \
+		LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=$(CURDIR)/out \
+		.venv-labelstudio/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port 8080
+
 # The dev lock is the widest; the others are held to its versions, so that all environments agree.
 lock: .uv/.ready
 	$(LOCK) --extra dev -o requirements/dev.lock
@@ -56,6 +67,8 @@ lock: .uv/.ready
 		--no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements/installer.lock
 	for extra in scan train serve archive labeling; do \
 		$(LOCK) --extra $$extra -c requirements/dev.lock -o requirements/$$extra.lock || exit 1; done
+	$(UV) pip compile requirements/labelstudio.in --python-version 3.11 --universal --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements/labelstudio.lock
 	$(LOCK) requirements/bench.in --extra train -c requirements/dev.lock -o requirements/bench.lock
 
 # A private uv, pinned by hash. The stamp is written last: what a kill left half-made is made again.
@@ -70,10 +83,11 @@ lock: .uv/.ready
 .venv-scan/.ready: requirements/scan.lock | .uv/.ready
 .venv-serve/.ready: requirements/serve.lock | .uv/.ready
 .venv-bench/.ready: requirements/bench.lock | .uv/.ready
+.venv-labelstudio/.ready: requirements/labelstudio.lock | .uv/.ready
 
 # pithead is not built or installed here but found through a path file: the checkout is what runs,
 # from whatever folder its programs are called, and no build backend has to be fetched.
-.venv/.ready .venv-scan/.ready .venv-serve/.ready .venv-bench/.ready:
+.venv/.ready .venv-scan/.ready .venv-serve/.ready .venv-bench/.ready .venv-labelstudio/.ready:
 	rm -rf $(@D)
 	$(UV) venv --quiet --python .uv/bin/python $(@D)
 	$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python $<

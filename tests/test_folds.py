@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,4 +116,3 @@ def test_a_sensor_left_out_shares_no_ground_with_the_others() -> None:
 def test_an_older_manifest_is_divided_by_site() -> None:
     old = replace(tile("a", "x"), place=None)
     assert old.ground == "x"
-    assert np.isclose(METRE * 111_320, 1)

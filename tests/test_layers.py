@@ -24,6 +24,7 @@ ORDER = (
     "aoi",
     "classes",
     "labels",
+    "studio",
     "generate",
     "dataset",
     "folds",
@@ -222,7 +223,12 @@ def test_only_trainers_lock_torch(name: str) -> None:
 
 def test_every_extra_has_its_lock() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {path.stem for path in LOCKS} == {*project["optional-dependencies"], "installer", "bench"}
+    assert {path.stem for path in LOCKS} == {
+        *project["optional-dependencies"],
+        "installer",
+        "bench",
+        "labelstudio",
+    }
 
 
 @pytest.mark.parametrize(
