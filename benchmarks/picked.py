@@ -135,7 +135,9 @@ def candidate(plan: Plan, tile: Tile, detector: Detector) -> Candidate:
     rows = rows[rows[:, 5] >= FLOOR]
     thresholds = [known.threshold for known in detector.card.classes]
     doubt = uncertainty(rows, thresholds)
-    return Candidate(tile.scene, tile.window, tile.site, "unknown", doubt, 0.0, describe(pixels))
+    return Candidate(
+        tile.scene, tile.window, tile.site, "unknown", doubt, np.zeros_like(doubt), describe(pixels)
+    )
 
 
 def train(

@@ -32,6 +32,7 @@ from pithead.program import run
 from pithead.scan import Way, detect_tiles
 from pithead.tiling import Grid
 
+Floats = npt.NDArray[np.float64]
 app = App(help_format="plaintext", version_flags=())
 CLASSES = Path(__file__).resolve().parent / "classes.toml"
 DONE = 0.5  # a tile of which this share was looked at is not looked at again
@@ -43,7 +44,7 @@ class Watcher:
     """One or two models as one detector that remembers what it saw of each tile."""
 
     detectors: tuple[Sensitive, ...]
-    seen: list[tuple[float, float, npt.NDArray[np.float64]]] = field(default_factory=list)
+    seen: list[tuple[Floats, Floats, Floats]] = field(default_factory=list)
 
     @property
     def card(self) -> Card:
@@ -55,7 +56,11 @@ class Watcher:
         thresholds = [known.threshold for known in self.card.classes]
         found = [detector.detect(tiles) for detector in self.detectors]
         for i, tile in enumerate(tiles):
-            between = disagreement(found[0][i], found[-1][i], thresholds) if len(found) > 1 else 0.0
+            between = (
+                disagreement(found[0][i], found[-1][i], thresholds)
+                if len(found) > 1
+                else np.zeros(len(thresholds))
+            )
             self.seen.append((uncertainty(found[0][i], thresholds), between, describe(tile)))
         return found[0]
 
@@ -175,8 +180,8 @@ def row_of(number: int, pick: Pick, candidate: Candidate, place: Place) -> dict[
         "site": candidate.site,
         "season": candidate.season,
         "worth": round(pick.worth, 4),
-        "uncertainty": round(candidate.uncertainty, 4),
-        "disagreement": round(candidate.disagreement, 4),
+        "uncertainty": round(float(candidate.uncertainty.sum()), 4),
+        "disagreement": round(float(candidate.disagreement.sum()), 4),
         "novelty": round(pick.novelty, 4),
     }
 

@@ -35,20 +35,21 @@ _BESIDE = 0.5  # how much the neighbour of a chosen tile is worth still
 class Candidate:
     """A tile that could be labelled: where it is, and what speaks for it.
 
-    `window` is in one frame per scene (grid px); `embedding` (D,) is what `describe` gives.
+    `window` is in one frame per scene (grid px); `uncertainty` and `disagreement` (C,) are by class;
+    `embedding` (D,) is what `describe` gives.
     """
 
     scene: str
     window: Window
     site: str
     season: str
-    uncertainty: float
-    disagreement: float
+    uncertainty: Floats
+    disagreement: Floats
     embedding: Floats
 
     @property
-    def doubt(self) -> float:
-        """Uncertainty and disagreement together."""
+    def doubt(self) -> Floats:
+        """Uncertainty and disagreement together, by class (C,)."""
         return self.uncertainty + self.disagreement
 
 
@@ -75,8 +76,8 @@ def entropy(chances: npt.ArrayLike) -> Floats:
     return out
 
 
-def uncertainty(rows: Rows, thresholds: Sequence[float]) -> float:
-    """Bits of doubt in one tile: of each class the five rows nearest to its threshold, added up.
+def uncertainty(rows: Rows, thresholds: Sequence[float]) -> Floats:
+    """Bits of doubt in one tile by class (C,): of each the five rows nearest to its threshold, added up.
 
     Args:
         rows: (k, 7) of `detect` with a low threshold: box, score, class.
@@ -84,11 +85,11 @@ def uncertainty(rows: Rows, thresholds: Sequence[float]) -> float:
     """
     classes = rows[:, 6].astype(np.int64)
     bits = entropy(odds(rows[:, 5], np.asarray(thresholds)[classes]))
-    return _top(bits, classes)
+    return _top(bits, classes, len(thresholds))
 
 
-def disagreement(first: Rows, second: Rows, thresholds: Sequence[float], iou: float = 0.5) -> float:
-    """How far two models differ about one tile: of each class the five largest differences, added up.
+def disagreement(first: Rows, second: Rows, thresholds: Sequence[float], iou: float = 0.5) -> Floats:
+    """How far two models differ about one tile, by class (C,): the five largest differences, added up.
 
     A box that both found (one to one, IoU from `iou`) counts by how far their chances differ, a box that only
     one found by its chance. The same rows twice give 0.
@@ -107,7 +108,7 @@ def disagreement(first: Rows, second: Rows, thresholds: Sequence[float], iou: fl
         mine[both] = np.abs(p[both] - q[found[both]])
         differences += [mine, q[alone]]
         classes.append(np.full(len(mine) + int(alone.sum()), class_id))
-    return _top(np.concatenate(differences), np.concatenate(classes))
+    return _top(np.concatenate(differences), np.concatenate(classes), len(thresholds))
 
 
 def describe(pixels: npt.NDArray[np.uint8]) -> Floats:
@@ -141,9 +142,9 @@ def describe(pixels: npt.NDArray[np.uint8]) -> Floats:
 def choose(candidates: Sequence[Candidate], count: int) -> list[Pick]:
     """The best `count` candidates, best first: unsure, unlike each other, from all sites and seasons.
 
-    Each next one has the most doubt × novelty ÷ (1 + how many its site and season have already). Novelty is
-    0 for the twin of a chosen tile and 1 from the median distance of tiles on; beside a chosen tile of its
-    scene it is halved. Equals go by their order, so the same candidates give the same choice.
+    Each next one has the most doubt (`doubts_of`) × novelty ÷ (1 + how many its site and season have).
+    Novelty is 0 for the twin of a chosen tile and 1 from the median distance of tiles on; beside a chosen
+    tile of its scene it is halved. Equals go by their order, so the same candidates give the same choice.
 
     Raises:
         OptionError: fewer candidates than asked for, or none asked for.
@@ -154,7 +155,7 @@ def choose(candidates: Sequence[Candidate], count: int) -> list[Pick]:
             "ask for fewer or give more scenes"
         )
     features = _standard(np.stack([c.embedding for c in candidates]))
-    doubt = np.array([c.doubt for c in candidates]) + _SMALLEST
+    doubt = doubts_of(candidates)
     groups = _numbers([(c.site, c.season) for c in candidates])
     taken = np.zeros(groups.max() + 1)
     novelty, beside = np.ones(len(candidates)), np.ones(len(candidates))
@@ -173,6 +174,17 @@ def choose(candidates: Sequence[Candidate], count: int) -> list[Pick]:
     return picks
 
 
+def doubts_of(candidates: Sequence[Candidate]) -> Floats:
+    """The doubt of each candidate (N,): that of each class over its mean, added up.
+
+    So a class of which a model has few doubts, being rare, counts as much as one that is everywhere.
+    """
+    by_class = np.stack([c.doubt for c in candidates])
+    mean = by_class.mean(axis=0)
+    out: Floats = (by_class / np.where(mean > 0, mean, 1.0)).sum(axis=1) + _SMALLEST
+    return out
+
+
 def season_of(date: str | None, latitude: float | None = None) -> str:
     """The season of a date (ISO 8601) at a latitude (the north without one); "unknown" without a date."""
     try:
@@ -183,10 +195,8 @@ def season_of(date: str | None, latitude: float | None = None) -> str:
         return "unknown"
 
 
-def _top(values: Floats, classes: npt.NDArray[np.int64]) -> float:
-    return float(
-        sum(np.sort(values[classes == class_id])[::-1][:PER_CLASS].sum() for class_id in np.unique(classes))
-    )
+def _top(values: Floats, classes: npt.NDArray[np.int64], n: int) -> Floats:
+    return np.array([np.sort(values[classes == k])[::-1][:PER_CLASS].sum() for k in range(n)], np.float64)
 
 
 def _mean(plane: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:

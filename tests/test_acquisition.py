@@ -12,6 +12,7 @@ from pithead.acquisition import (
     choose,
     describe,
     disagreement,
+    doubts_of,
     entropy,
     odds,
     season_of,
@@ -33,7 +34,9 @@ def rows(*some: list[float]) -> np.ndarray:
 
 def candidate(number: int, doubt: float, looks: float, site: str = "a", season: str = "summer") -> Candidate:
     embedding = np.array([looks, 0.0, 1.0])
-    return Candidate(f"s{number}", Window(0, 0, 64, 64), site, season, doubt, 0.0, embedding)
+    return Candidate(
+        f"s{number}", Window(0, 0, 64, 64), site, season, np.array([doubt]), np.zeros(1), embedding
+    )
 
 
 def test_a_score_at_the_threshold_is_a_coin_toss() -> None:
@@ -45,20 +48,20 @@ def test_a_score_at_the_threshold_is_a_coin_toss() -> None:
 
 
 def test_doubt_counts_the_five_nearest_of_each_class() -> None:
-    assert uncertainty(rows(), THRESHOLDS) == 0
-    assert uncertainty(rows(row(0.5), row(0.25, 0)), THRESHOLDS) == pytest.approx(2)
-    assert uncertainty(rows(*[row(0.5)] * 30), THRESHOLDS) == pytest.approx(5)
-    assert uncertainty(rows(row(0.999999)), THRESHOLDS) < 0.001
+    assert uncertainty(rows(), THRESHOLDS).tolist() == [0, 0]
+    assert uncertainty(rows(row(0.5), row(0.25, 0)), THRESHOLDS) == pytest.approx([1, 1])
+    assert uncertainty(rows(*[row(0.5)] * 30), THRESHOLDS) == pytest.approx([0, 5])
+    assert uncertainty(rows(row(0.999999)), THRESHOLDS).sum() < 0.001
 
 
 def test_two_models_differ_by_what_only_one_sees() -> None:
     both = rows(row(0.5), row(0.9, x=200))
-    assert disagreement(both, both, THRESHOLDS) == pytest.approx(0, abs=1e-6)
-    assert disagreement(both, rows(), THRESHOLDS) == pytest.approx(0.5 + 0.9, abs=1e-6)
-    assert disagreement(rows(), both, THRESHOLDS) == pytest.approx(1.4, abs=1e-6)
-    assert disagreement(rows(row(0.5)), rows(row(0.9)), THRESHOLDS) == pytest.approx(0.4, abs=1e-6)
+    assert disagreement(both, both, THRESHOLDS) == pytest.approx([0, 0], abs=1e-6)
+    assert disagreement(both, rows(), THRESHOLDS) == pytest.approx([0, 0.5 + 0.9], abs=1e-6)
+    assert disagreement(rows(), both, THRESHOLDS) == pytest.approx([0, 1.4], abs=1e-6)
+    assert disagreement(rows(row(0.5)), rows(row(0.9)), THRESHOLDS) == pytest.approx([0, 0.4], abs=1e-6)
     # another class at the same place is two things that only one saw; 0.5 at threshold 0.25 is 3 to 1
-    assert disagreement(rows(row(0.5)), rows(row(0.5, 0)), THRESHOLDS) == pytest.approx(1.25, abs=1e-6)
+    assert disagreement(rows(row(0.5)), rows(row(0.5, 0)), THRESHOLDS) == pytest.approx([0.75, 0.5], abs=1e-6)
 
 
 def test_descriptions_do_not_say_where_things_are() -> None:
@@ -111,7 +114,15 @@ def test_every_choice_is_different_and_the_same_again(
     picks = choose(candidates, count)
     assert len({p.index for p in picks}) == count
     assert picks == choose(candidates, count)
-    assert candidates[picks[0].index].doubt == max(c.doubt for c in candidates)
+    assert doubts_of(candidates)[picks[0].index] == max(doubts_of(candidates))
+
+
+def test_a_rare_class_counts_as_much_as_a_common_one() -> None:
+    common, rare = np.array([4.0, 0.0]), np.array([0.0, 0.4])
+    several = [replace(candidate(i, 0, i), uncertainty=common if i else rare) for i in range(9)]
+    doubts = doubts_of(several)
+    assert doubts[0] == pytest.approx(9, rel=1e-3)  # its class has a mean of 0.4 / 9
+    assert doubts[1] == pytest.approx(9 / 8, rel=1e-3)
 
 
 def test_more_than_there_are() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -25,11 +26,13 @@ from pithead.files import write_whole
 from pithead.imagery import Place
 from pithead.labels.label import FACTS, Floats, Label, SceneFacts, record_of
 from pithead.labels.places import Places
+from pithead.labels.qgis import furnish
 from pithead.labels.seen import SEEN, seen_area
 from pithead.labels.sheet import Sheet, facts_of, labelled, told
 
 FIELDS = ("class", "confidence", "kind", "material", "note", "image", "site", "date", "sensor")
 SCENES = "scenes"
+LAYERS = {"areas": "Polygon", "lines": "LineString", SCENES: "Polygon"}
 _LONLAT = "OGC:CRS84"
 _SAME_PX = 0.5  # what is looked at up to half a pixel from the edge is the whole image
 _DECIMALS = 9  # of a degree: 0.1 mm
@@ -83,20 +86,38 @@ def write_geopackage(path: Path, sheets: Sequence[Sheet], classes: ClassList, pl
     """
     crs = {_place(places, sheet).crs_wkt for sheet in sheets}
     target = crs.pop() if len(crs) == 1 else _LONLAT
-    rows = list(_rows(sheets, classes, places, target))
+    _write(path, list(_rows(sheets, classes, places, target)), target, classes)
+
+
+def write_template(path: Path, classes: ClassList, crs: str) -> None:
+    """Write the layers `areas`, `lines` and `scenes` without a row, to be drawn into.
+
+    Raises:
+        LabelError: a coordinate system that is none.
+    """
+    try:
+        target = gpd.GeoSeries([], crs=crs).crs.to_wkt()
+    except RuntimeError as error:  # what pyproj says of a text that is no coordinate system
+        raise LabelError(f"a coordinate system is needed, such as EPSG:32652; got {crs} ({error})") from error
+    _write(path, [], target, classes)
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]], crs: str, classes: ClassList) -> None:
+    """Write rows into the three layers, with their styles; the file appears whole or not at all."""
     part = path.with_name(f".{path.stem}.part.gpkg")
     part.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     extra = sorted({key for row in rows for key in row} - set(FIELDS) - {"geometry", "layer"})
-    for layer, kind in (("areas", "Polygon"), ("lines", "LineString"), (SCENES, "Polygon")):
+    for layer, kind in LAYERS.items():
         of_layer = [row for row in rows if row["layer"] == layer]
         names = ("image", *FACTS) if layer == SCENES else (*FIELDS, *extra)
-        table = {name: np.array([row.get(name) for row in of_layer], object) for name in names}
-        shapes = gpd.GeoSeries([row["geometry"] for row in of_layer], crs=target)
+        table = {name: pd.Series([row.get(name) for row in of_layer], dtype="str") for name in names}
+        shapes = gpd.GeoSeries([row["geometry"] for row in of_layer], crs=crs)
         more = {} if part.exists() else {"dataset_options": {"VERSION": "1.2"}}
         gpd.GeoDataFrame(table, geometry=shapes).to_file(
             part, layer=layer, driver="GPKG", engine="pyogrio", geometry_type=kind, **more
         )
+    furnish(part, tuple(LAYERS), classes)
     part.replace(path)
 
 
