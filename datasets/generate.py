@@ -2,7 +2,7 @@
 
 import json
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +11,18 @@ import numpy as np
 from affine import Affine
 
 from pithead.errors import OptionError
+from pithead.files import write_whole
 from pithead.generate.canvas import Truth
-from pithead.generate.scene import GeneratedScene, generate_scene
+from pithead.generate.scene import FAST, FINE, GeneratedScene, generate_scene
 from pithead.imagery import write_cog
 from pithead.program import run
 
+VERSION = 2  # raise it when the same options give other scenes
 app = cyclopts.App(name="generate", help_format="markdown")
 
-EAST_M, NORTH_M = 500_000.0, 4_649_776.0  # 129° E, 42° N in EPSG:32652
+CRS = "EPSG:32652"
+WEST_M, SOUTH_M, APART_M = 260_000.0, 400_000.0, 12_500.0  # within three degrees of 129° E
+COLUMNS, ROWS = 40, 600  # so many scenes lie beside each other before one comes to lie on the first
 COLOURS = {1: ("gray",), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "nir")}
 
 
@@ -36,6 +40,7 @@ class Job:
     mode: str | None
     bits: int | None
     jpeg: int | None
+    supersampling: int
 
     @property
     def name(self) -> str:
@@ -55,17 +60,28 @@ def label_row(image: str, truth: Truth) -> dict[str, object]:
 
 
 def placed(scene: GeneratedScene, seed: int) -> Affine:
-    """Pixel to EPSG:32652: scenes of different seeds lie side by side, in a grid 20 km wide apart."""
-    east, north = EAST_M + (seed % 8 - 4) * 20_000.0, NORTH_M + (seed // 8 % 20 - 10) * 20_000.0
+    """Pixel to EPSG:32652: scenes of different seeds lie side by side, 12.5 km apart.
+
+    Two seeds share their place if they differ by a multiple of 24,000.
+    """
+    row, column = divmod(seed % (COLUMNS * ROWS), COLUMNS)
+    east, north = WEST_M + column * APART_M, SOUTH_M + row * APART_M
     return Affine(scene.gsd_m, 0.0, east, 0.0, -scene.gsd_m, north)
 
 
+def told(job: Job) -> str:
+    """All that decides what a scene is: a marker of another text is of another scene."""
+    options = {key: value for key, value in asdict(job).items() if key != "out"}
+    return json.dumps({"version": VERSION, **options}, sort_keys=True) + "\n"
+
+
 def make(job: Job) -> str:
-    """Make one scene unless it is there; the labels are written last and mark it as finished."""
-    labels = job.out / "parts" / f"{job.name}.jsonl"
+    """Make one scene unless it is there; its marker is written last and says by what options it was made."""
+    labels, marker = (job.out / "parts" / f"{job.name}.{end}" for end in ("jsonl", "json"))
     picture = job.out / f"{job.name}.tif"
-    if labels.exists() and picture.exists():
+    if labels.exists() and picture.exists() and marker.exists() and marker.read_text("utf-8") == told(job):
         return job.name
+    marker.unlink(missing_ok=True)
     chance = np.random.default_rng([job.seed, 7])
     gsd_m = round(float(np.exp(chance.uniform(np.log(job.gsd_min_m), np.log(job.gsd_max_m)))), 3)
     scene = generate_scene(
@@ -77,30 +93,27 @@ def make(job: Job) -> str:
         density=job.density,
         mode=job.mode,
         bits=job.bits,
+        supersampling=job.supersampling,
     )
     write_cog(
         picture,
         scene.data,
         placed(scene, job.seed),
-        "EPSG:32652",
+        CRS,
         colorinterp=COLOURS[len(scene.data)],
         jpeg_quality=job.jpeg,
     )
     rows = [label_row(job.name, truth) for truth in scene.truths]
     none: dict[str, object] = {"image": job.name, "class": "none", "confidence": "sure"}
-    text = "".join(json.dumps(row) + "\n" for row in rows or [none])
-    partial = labels.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(labels)
+    write_whole(labels, "".join(json.dumps(row) + "\n" for row in rows or [none]))
+    write_whole(marker, told(job))
     return job.name
 
 
 def gather(out: Path) -> None:
     """Join the labels of every scene in the folder, in the order of the seeds."""
     parts = sorted((out / "parts").glob("*.jsonl"))
-    partial = out / "labels.jsonl.partial"
-    partial.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
-    partial.replace(out / "labels.jsonl")
+    write_whole(out / "labels.jsonl", "".join(part.read_text(encoding="utf-8") for part in parts))
 
 
 @app.default
@@ -116,6 +129,7 @@ def generate(  # noqa: PLR0913 - options of a program
     mode: str | None = None,
     bits: int | None = None,
     jpeg: int | None = None,
+    fast: bool = False,
     workers: Annotated[int, cyclopts.Parameter(name=["--workers", "-j"])] = 1,
 ) -> None:
     """Make COUNT generated scenes of seeds SEED, SEED + 1, ... in OUT; finished ones are kept.
@@ -142,6 +156,8 @@ def generate(  # noqa: PLR0913 - options of a program
         8 or 11; drawn by chance if not given.
     jpeg
         JPEG quality of the files, 1 to 100 (8-bit pan or rgb only); lossless if not given.
+    fast
+        Draw at the resolution of the scene, not at twice that: a third of the time, coarser edges.
     workers
         Scenes made at the same time.
     """
@@ -155,7 +171,10 @@ def generate(  # noqa: PLR0913 - options of a program
     if bits not in {None, 8, 11}:
         raise OptionError(f"expected --bits 8 or 11, got {bits}; leave it out for both")
     (out / "parts").mkdir(parents=True, exist_ok=True)
-    jobs = [Job(out, seed + i, size, gsd[0], gsd[1], kind, density, mode, bits, jpeg) for i in range(count)]
+    cells = FAST if fast else FINE
+    jobs = [
+        Job(out, seed + i, size, gsd[0], gsd[1], kind, density, mode, bits, jpeg, cells) for i in range(count)
+    ]
     if workers <= 1:
         for number, job in enumerate(jobs, 1):
             print(f"{number}/{count} {make(job)}", flush=True)

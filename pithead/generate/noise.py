@@ -64,6 +64,8 @@ def smoothstep(values: npt.NDArray[np.floating], low: float, high: float) -> Flo
 
 def shrunk(values: FloatGrid, factor: int) -> FloatGrid:
     """Averages of factor × factor cells; a rest at the right and below is averaged as it is."""
+    if factor == 1:
+        return values
     size = (max(1, -(-values.shape[1] // factor)), max(1, -(-values.shape[0] // factor)))
     return np.array(Image.fromarray(values).resize(size, Image.Resampling.BOX), np.float32)
 

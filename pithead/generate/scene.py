@@ -13,7 +13,8 @@ from pithead.generate.outlines import clip_line, clip_rectangle
 from pithead.generate.render import Sun, render
 from pithead.generate.sensor import BANDS, Sensor, draw_sensor, sense
 
-SUPERSAMPLING = 2
+FINE, FAST = 2, 1
+"""Cells of the canvas to a pixel, in each direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ TARGETS: dict[str, Adder] = {
 }
 
 
-def generate_scene(
+def generate_scene(  # noqa: PLR0913 (all that a scene depends on)
     seed: int,
     *,
     width_px: int = 1024,
@@ -53,6 +54,7 @@ def generate_scene(
     density: float = 1.0,
     mode: str | None = None,
     bits: int | None = None,
+    supersampling: int = FINE,
 ) -> GeneratedScene:
     """A scene that depends on its arguments alone.
 
@@ -66,11 +68,13 @@ def generate_scene(
         density: Factor of the numbers of everything.
         mode: pan, rgb or rgbn; by chance if not given.
         bits: 8 or 11; by chance if not given.
+        supersampling: FINE, or FAST for a third of the time: edges and shadows of one pixel are coarser, and
+            it is another scene.
     """
     rng = np.random.default_rng([seed, 20_240_601])
     biome = terrain.BIOMES[int(rng.choice(len(terrain.BIOMES), p=_BIOME_SHARES))]
-    shape = (height_px * SUPERSAMPLING, width_px * SUPERSAMPLING)
-    canvas = terrain.raw_land(shape, gsd_m / SUPERSAMPLING, biome, rng)
+    shape = (height_px * supersampling, width_px * supersampling)
+    canvas = terrain.raw_land(shape, gsd_m / supersampling, biome, rng)
     angle = float(rng.uniform(0, np.pi))
     if rng.random() < biome.fields:
         terrain.add_fields(canvas, biome.crops, float(rng.choice([angle, rng.uniform(0, np.pi)])), rng)
@@ -90,7 +94,7 @@ def generate_scene(
     sun = Sun(float(rng.uniform(95, 265)), float(rng.uniform(22, 68)), float(rng.uniform(0.16, 0.38)))
     light = render(canvas, sun, terrain.cloud_shade(shape, canvas.gsd_m, rng))
     sensor = draw_sensor(rng, mode, bits)
-    data = sense(light, sensor, rng)
+    data = sense(light, sensor, rng, supersampling)
     truths = _in_pixels(canvas.truths, gsd_m, width_px, height_px)
     return GeneratedScene(data, BANDS[sensor.mode], gsd_m, truths, _facts(biome, sun, sensor))
 

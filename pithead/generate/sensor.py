@@ -71,15 +71,18 @@ def draw_sensor(rng: np.random.Generator, mode: str | None = None, bits: int | N
     )
 
 
-def sense(light: FloatGrid, sensor: Sensor, rng: np.random.Generator) -> npt.NDArray[np.uint8 | np.uint16]:
-    """Pixels (B, H/2, W/2) of the light on a canvas of twice the resolution.
+def sense(
+    light: FloatGrid, sensor: Sensor, rng: np.random.Generator, cells: int = 2
+) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Pixels (B, H / cells, W / cells) of the light on a canvas of so many cells to a pixel.
 
     Args:
         light: (H, W, 4) as `render` gives it.
         sensor: The camera.
         rng: Chance of the noise.
+        cells: 1 or more.
     """
-    bands = np.stack([shrunk(np.ascontiguousarray(light[..., band]), 2) for band in range(4)])
+    bands = np.stack([shrunk(np.ascontiguousarray(light[..., band]), cells) for band in range(4)])
     if sensor.mode == "pan":
         bands = np.tensordot(np.array([0.3, 0.32, 0.18, 0.2], np.float32), bands, 1)[None]
     else:
