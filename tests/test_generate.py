@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import subprocess
 import sys
@@ -158,3 +159,46 @@ def test_program_gives_the_same_files_whatever_the_workers_and_keeps_finished_sc
     rows = [json.loads(line) for line in (tmp_path / "one" / "labels.jsonl").read_text().splitlines()]
     assert {row["class"] for row in rows} <= CLASSES | {"none"}
     assert {row["image"] for row in rows} == {f"generated_00000{i}" for i in range(3)}
+
+
+def test_a_scene_of_other_options_is_made_anew(tmp_path: Path) -> None:
+    def program(*options: object) -> tuple[bytes, str]:
+        command = [sys.executable, str(ROOT / "datasets" / "generate.py"), str(tmp_path), "--count", "1"]
+        subprocess.run(
+            [*command, "--size", "64", "--gsd", "0.6", "0.6", *map(str, options)],
+            check=True,
+            capture_output=True,
+        )
+        name = "generated_000000"
+        return (tmp_path / f"{name}.tif").read_bytes(), (tmp_path / "parts" / f"{name}.json").read_text()
+
+    first, again, fast = program(), program(), program("--fast")
+    assert first == again
+    assert first != fast
+    assert json.loads(fast[1])["supersampling"] == 1
+    (tmp_path / "parts" / "generated_000000.json").unlink()  # as a kill leaves it
+    assert program() == first
+
+
+def test_the_fast_scene_has_the_same_kind_of_pixels() -> None:
+    fine, fast = (
+        generate_scene(3, width_px=96, height_px=80, mode="rgb", bits=8, supersampling=n) for n in (2, 1)
+    )
+    assert fine.data.shape == fast.data.shape == (3, 80, 96)
+    assert abs(float(fine.data.mean()) - float(fast.data.mean())) < 60
+
+
+def test_scenes_lie_at_places_of_their_own() -> None:
+    spec = importlib.util.spec_from_file_location("generate_program", ROOT / "datasets" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    sys.modules["generate_program"] = program
+    spec.loader.exec_module(program)
+    scene = generate_scene(1, width_px=64, height_px=64)
+    places = {
+        (t.c, t.f) for seed in (*range(2000), 23_999, 200_000, 200_160) for t in [program.placed(scene, seed)]
+    }
+    assert len(places) == 2003
+    east = [place[0] for place in places]
+    assert (min(east), max(east)) == (260_000, 747_500)  # within the zone of EPSG:32652
