@@ -108,7 +108,7 @@ def propose(  # noqa: PLR0913 (options of a command line)
     write_whole(out / TASKS, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
     print(f"{len(tasks)} tiles and {TASKS} in {out}")
     if studio is not None and server is not None:
-        send(studio, server.project, tasks, out)
+        send(studio, server.project, tasks, detector, out)
 
 
 def paths_of(scenes: Path, chosen: Mapping[str, Sequence[Window]] | None) -> list[Path]:
@@ -198,6 +198,8 @@ def task_of(
         "image": f"/data/local-files/?d={out.name}/{TILES}/{sidecar.name}.png",
         "name": sidecar.name,
         "scene": name,
+        "site": "",
+        "date": "",
         **told(sidecar.facts),
     }
     task: dict[str, Any] = {"data": data}
@@ -206,9 +208,13 @@ def task_of(
         for number, (label, score) in enumerate(labels):
             sheet = Sheet(f"{sidecar.name}-{number}", sidecar.shown, shown_in([label], sidecar))
             result += [{**region, "score": round(score, 4)} for region in result_of(sheet, classes)]
-        version = f"{detector.card.name} {detector.sha256[:12]}"
-        task["predictions"] = [{"model_version": version, "result": result}]
+        task["predictions"] = [{"model_version": version_of(detector), "result": result}]
     return task
+
+
+def version_of(detector: Detector) -> str:
+    """What a prediction says of the weights it is from."""
+    return f"{detector.card.name} {detector.sha256[:12]}"
 
 
 def write_tile(
@@ -250,11 +256,15 @@ def reached(server: Server) -> Studio:
     return Studio.at(server.url, read_key(server.key_file))
 
 
-def send(studio: Studio, title: str, tasks: Sequence[Mapping[str, Any]], out: Path) -> None:
+def send(
+    studio: Studio, title: str, tasks: Sequence[Mapping[str, Any]], detector: Detector | None, out: Path
+) -> None:
     """Create a project, let it show the tiles, and add the tasks."""
     project = studio.create(title, (HERE / "label_studio.xml").read_text("utf-8"))
     studio.show_files(project, (out / TILES).resolve())
     count = studio.add(project, tasks)
+    if detector is not None:
+        studio.start_from(project, version_of(detector))
     print(f"{count} tasks in project {project}: {studio.url}/projects/{project}")
 
 

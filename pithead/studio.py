@@ -49,6 +49,11 @@ class Studio:
         entry = {"project": project, "path": str(folder), "title": folder.name, "use_blob_urls": False}
         self._call("POST", "/api/storages/localfiles/", entry)
 
+    def start_from(self, project: int, version: str) -> None:
+        """Let every annotation of a project begin with the predictions of a model."""
+        told = {"model_version": version, "show_collab_predictions": True}
+        self._call("PATCH", f"/api/projects/{project}/", told)
+
     def add(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> int:
         """Add tasks with their predictions to a project; how many."""
         return int(self._call("POST", f"/api/projects/{project}/import", list(tasks))["task_count"])

@@ -165,6 +165,8 @@ def test_tasks_go_in_and_annotations_come_out_where_they_were_drawn(server: Runn
     assert done.returncode == 0, done.stderr
     project = int(re.search(r"in project (\d+)", done.stdout)[1])
 
+    version = json.loads((out / "tasks.json").read_text())[0]["predictions"][0]["model_version"]
+    assert ask(server, "GET", f"/api/projects/{project}/")["model_version"] == version
     tasks = {
         task["data"]["name"]: task
         for task in ask(server, "GET", f"/api/tasks?project={project}&fields=all")["tasks"]
@@ -173,7 +175,7 @@ def test_tasks_go_in_and_annotations_come_out_where_they_were_drawn(server: Runn
     written = {task["data"]["name"]: task for task in json.loads((out / "tasks.json").read_text())}
     for name, task in tasks.items():
         predictions = ask(server, "GET", f"/api/predictions?task={task['id']}")
-        assert len(predictions) == 1
+        assert [p["model_version"] for p in predictions] == [version]
         assert len(predictions[0]["result"]) == len(written[name]["predictions"][0]["result"])
     shows_the_tile(server, tasks["camp_0_0"]["data"]["image"], out / "tiles" / "camp_0_0.png")
 
