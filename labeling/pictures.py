@@ -13,14 +13,14 @@ from rich.progress import track
 
 from pithead.errors import OptionError
 from pithead.generate.canvas import Truth
-from pithead.generate.scene import GeneratedScene, generate_scene
+from pithead.generate.scene import FAST, GeneratedScene, generate_scene
 from pithead.program import run
 
 ROOT = Path(__file__).resolve().parents[1]
 GSDS_M = (0.3, 0.6, 1.2)
 SIDE_PX, MARGIN_PX, TITLE_PX = 200, 6, 20
 LEAST_M, MOST_M = 45.0, 190.0
-SCENE_PX = 1024
+SCENE_PX = 2048
 app = App(help_format="plaintext", version_flags=())
 Pixels = npt.NDArray[np.uint8]
 
@@ -49,8 +49,8 @@ class Chip:
 
 
 @app.default
-def pictures(out: Path = ROOT / "docs" / "guide", *, seed: int = 700_000, most_scenes: int = 160) -> None:
-    """Write OUT/CLASS.jpg for every class, and OUT/confusers.jpg: each line one object at three resolutions.
+def pictures(out: Path = ROOT / "docs" / "guide", *, seed: int = 700_000, most_scenes: int = 80) -> None:
+    """Write OUT/CLASS.jpg for every class, and OUT/confusers.jpg: one object at three resolutions a line.
 
     Args:
         out: Folder to write.
@@ -61,7 +61,8 @@ def pictures(out: Path = ROOT / "docs" / "guide", *, seed: int = 700_000, most_s
     left = {row.title: 2 for rows in sheets.values() for row in rows}
     chips: list[Chip] = []
     for number in track(range(most_scenes), "scenes", console=Console(stderr=True)):
-        scene = generate_scene(seed + number, gsd_m=0.3, mode="rgb", bits=8, kind="training")
+        size = {"width_px": SCENE_PX, "height_px": SCENE_PX, "supersampling": FAST, "bits": 8}
+        scene = generate_scene(seed + number, gsd_m=0.3, mode="rgb", kind="training", **size)
         for row, pixels in found(scene, [row for rows in sheets.values() for row in rows]):
             if left[row.title]:
                 left[row.title] -= 1

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pithead.classes import load_classes
+from pithead.classes import ClassList, load_classes
 from pithead.detector import Detector
 from pithead.errors import ClassesError, DatasetError, OptionError
 from pithead.evaluation import COLUMNS, SceneResult, best_thresholds, evaluate_scene, summary
 from pithead.files import write_whole
 from pithead.labels import Label, read_jsonl
+from pithead.labels.sheet import no_sizes, read_lines
 from pithead.program import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ def evaluate(
         )
     threads = 1 if workers > 1 else None
     found = sorted((p for p in scenes.glob("*") if p.suffix.lower() in SUFFIXES), key=lambda p: p.name)
-    truth = read_jsonl(labels, known)
+    truth = whole_scenes(labels, known)
     names = {path: path.name if path.name in truth else path.stem for path in found}
     jobs = [Job(path, truth[name], weights, gsd, threads) for path, name in names.items() if name in truth]
     missing = sorted(truth.keys() - set(names.values()))
@@ -97,6 +98,17 @@ def evaluate(
     if out is not None:
         numbers["best_thresholds"] = best_thresholds(results, card)
         write_whole(out, json.dumps(numbers, indent=2) + "\n")
+
+
+def whole_scenes(labels: Path, known: ClassList) -> dict[str, tuple[Label, ...]]:
+    """The labels by image, of scenes that somebody has looked at whole."""
+    partly = next((sheet.image for sheet in read_lines(labels, known, no_sizes) if sheet.seen), None)
+    if partly is not None:
+        raise DatasetError(
+            f"expected scenes that somebody has looked at whole; of {partly} in {labels} only a part was: "
+            "what is found elsewhere in it would count as false. Measure on other scenes"
+        )
+    return read_jsonl(labels, known)
 
 
 def _run(jobs: list[Job], workers: int) -> list[SceneResult]:
