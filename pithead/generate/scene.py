@@ -68,21 +68,13 @@ def generate_scene(  # noqa: PLR0913 (all that a scene depends on)
         density: Factor of the numbers of everything.
         mode: pan, rgb or rgbn; by chance if not given.
         bits: 8 or 11; by chance if not given.
-        supersampling: FINE, or FAST for a third of the time: edges and shadows of one pixel are coarser, and
-            it is another scene.
+        supersampling: FINE, or FAST for a quarter of the time: edges, shadows and soil are coarser, and it is
+            another scene.
     """
     rng = np.random.default_rng([seed, 20_240_601])
     biome = terrain.BIOMES[int(rng.choice(len(terrain.BIOMES), p=_BIOME_SHARES))]
     shape = (height_px * supersampling, width_px * supersampling)
-    canvas = terrain.raw_land(shape, gsd_m / supersampling, biome, rng)
-    angle = float(rng.uniform(0, np.pi))
-    if rng.random() < biome.fields:
-        terrain.add_fields(canvas, biome.crops, float(rng.choice([angle, rng.uniform(0, np.pi)])), rng)
-    built_up = bool(rng.random() < 0.4)
-    if built_up:
-        terrain.add_fields(canvas, terrain.INDUSTRIAL_GROUND, angle, rng, ploughed=False)
-    if rng.random() < 0.2:
-        terrain.add_water(canvas, rng)
+    canvas, angle, built_up = _land(shape, gsd_m / supersampling, biome, rng, fast=supersampling == FAST)
     roads = _roads(canvas, biome.dirt, rng)
     if kind != "empty":
         _targets(canvas, kind, density, angle, rng)
@@ -97,6 +89,26 @@ def generate_scene(  # noqa: PLR0913 (all that a scene depends on)
     data = sense(light, sensor, rng, supersampling)
     truths = _in_pixels(canvas.truths, gsd_m, width_px, height_px)
     return GeneratedScene(data, BANDS[sensor.mode], gsd_m, truths, _facts(biome, sun, sensor))
+
+
+def _land(
+    shape: tuple[int, int], cell_m: float, biome: terrain.Biome, rng: np.random.Generator, *, fast: bool
+) -> tuple[Canvas, float, bool]:
+    """Relief, soil, plants, fields and water; the way fields run, and whether the ground is built up.
+
+    Fast, it is drawn on cells of twice the size, and the grain of single cells is added after.
+    """
+    half = (-(-shape[0] // 2), -(-shape[1] // 2))
+    canvas = terrain.raw_land(half if fast else shape, cell_m * (2 if fast else 1), biome, rng)
+    angle = float(rng.uniform(0, np.pi))
+    if rng.random() < biome.fields:
+        terrain.add_fields(canvas, biome.crops, float(rng.choice([angle, rng.uniform(0, np.pi)])), rng)
+    built_up = bool(rng.random() < 0.4)
+    if built_up:
+        terrain.add_fields(canvas, terrain.INDUSTRIAL_GROUND, angle, rng, ploughed=False)
+    if rng.random() < 0.2:
+        terrain.add_water(canvas, rng)
+    return (terrain.finer(canvas, shape) if fast else canvas), angle, built_up
 
 
 _BIOME_SHARES = (0.17, 0.15, 0.15, 0.12, 0.1, 0.13, 0.1, 0.08)

@@ -125,6 +125,22 @@ def raw_land(shape: tuple[int, int], gsd_m: float, biome: Biome, rng: np.random.
     return canvas
 
 
+def finer(canvas: Canvas, shape: tuple[int, int]) -> Canvas:
+    """The same land on cells of half the size, cut to (H, W), with a grain of single cells."""
+    rows, cols = shape
+    twice = (canvas.taken.shape[0] * 2, canvas.taken.shape[1] * 2)
+    height, ground = (grown(grid, twice)[:rows, :cols].copy() for grid in (canvas.height, canvas.ground))
+    albedo = np.empty((*shape, 4), np.float32)
+    grain = canvas.rng.standard_normal(shape, np.float32)
+    grain *= np.float32(0.04)
+    grain += 1
+    for band in range(4):
+        layer = grown(np.ascontiguousarray(canvas.albedo[..., band]), twice)[:rows, :cols]
+        np.clip(layer * grain, 0.004, 1, out=albedo[..., band])
+    taken = canvas.taken.repeat(2, axis=0).repeat(2, axis=1)[:rows, :cols].copy()
+    return Canvas(canvas.gsd_m / 2, height, albedo, taken, canvas.truths, canvas.rng, ground)
+
+
 def _soil(shape: tuple[int, int], gsd_m: float, biome: Biome, rng: np.random.Generator) -> FloatGrid:
     albedo = np.empty((*shape, 4), np.float32)
     albedo[:] = pick(rng, biome.soils)

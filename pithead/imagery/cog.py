@@ -22,6 +22,7 @@ def write_cog(
     *,
     colorinterp: Sequence[str],
     jpeg_quality: int | None = None,
+    effort: int = 6,
     nodata: float | None = None,
 ) -> None:
     """Write bands (B, H, W) as a tiled GeoTIFF with overviews, lossless or as JPEG of quality 1 to 100.
@@ -35,6 +36,7 @@ def write_cog(
         crs: the coordinate system of the map, or its name such as "EPSG:32652".
         colorinterp: what each band is, in GDAL's words: "red", "green", "blue", "nir", "gray", "alpha".
         jpeg_quality: None for DEFLATE.
+        effort: of DEFLATE, 1 (fast) to 9 (small).
         nodata: the value of empty pixels, if there is one.
 
     Raises:
@@ -45,7 +47,7 @@ def write_cog(
         raise SceneError(f"{path}: expected a colour for each of {len(data)} bands, got {list(colorinterp)}")
     if jpeg_quality is not None and data.dtype != np.uint8:
         raise SceneError(f"{path}: expected uint8 for a JPEG, got {data.dtype}; leave out the JPEG quality")
-    lossless = {"compress": "DEFLATE", "predictor": "YES", "level": 6}
+    lossless = {"compress": "DEFLATE", "predictor": "YES", "level": effort}
     compression = lossless if jpeg_quality is None else {"compress": "JPEG", "quality": jpeg_quality}
     profile = {
         "driver": "COG", "count": data.shape[0], "height": data.shape[1], "width": data.shape[2],
