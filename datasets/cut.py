@@ -20,7 +20,6 @@ from pithead.cutting import (
     Options,
     Plan,
     Source,
-    Windows,
     choose,
     cut_source,
     footprint,
@@ -33,12 +32,13 @@ from pithead.dataset import (
     data_yaml,
     dataset_sha256,
     drawn_split,
+    split_sites,
     write_fold,
     write_manifest,
 )
 from pithead.errors import DatasetError, OptionError
 from pithead.files import write_whole
-from pithead.folds import By, Ground, k_folds, leave_one_out, places_of, split_places
+from pithead.folds import By, Ground, k_folds, leave_one_out, places_of
 from pithead.imagery import open_scene
 from pithead.labels.sheet import by_image, no_sizes, read_lines
 from pithead.program import run
@@ -199,10 +199,10 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
     background = [
         source for one in paired(negatives, negatives_gsd) for source in find_negatives(one, options)
     ]
-    jobs = choose(placed(found, options, val_fraction, buffer_m, seed), empty_fraction, seed)
-    for source in background:  # of a negative every window is empty and every one is kept
-        told = replace(source, split=drawn_split(source.site, val_fraction, seed))
-        jobs.append(Plan(told, windows_of(told, options).empty))
+    placed = in_places(found, background, options, val_fraction, buffer_m, seed)
+    jobs = choose([windows_of(s, options) for s in placed[: len(found)]], empty_fraction, seed)
+    # of a negative every window is empty and every one is kept
+    jobs += [Plan(source, windows_of(source, options).empty) for source in placed[len(found) :]]
     tiles = work(jobs, options, class_list, out, workers)
     remove_strays(out, tiles)
     write_manifest(out, tiles)
@@ -212,13 +212,24 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
     report(tiles, more, class_list, out)
 
 
-def placed(
-    found: Sequence[Source], options: Options, val_fraction: float, buffer_m: float, seed: int
-) -> list[Windows]:
-    """The windows of every scene, each scene in the fold of its place."""
-    places = places_of([ground_of(source, options) for source in found], buffer_m)
-    splits = split_places(places, val_fraction, seed)
-    return [windows_of(replace(s, split=splits[s.name], place=places[s.name]), options) for s in found]
+def in_places(
+    found: Sequence[Source],
+    background: Sequence[Source],
+    options: Options,
+    val_fraction: float,
+    buffer_m: float,
+    seed: int,
+) -> list[Source]:
+    """All sources, each in its place and in the fold of its place.
+
+    Places with labels are drawn together, so that both folds have some; a place of backgrounds by itself.
+    """
+    every = [*found, *background]
+    places = places_of([ground_of(source, options) for source in every], buffer_m)
+    labelled = {places[source.name] for source in found}
+    splits = split_sites(labelled, val_fraction, seed)
+    splits |= {p: drawn_split(p, val_fraction, seed) for p in places.values() if p not in labelled}
+    return [replace(s, split=splits[places[s.name]], place=places[s.name]) for s in every]
 
 
 def check_options(out: Path, empty_fraction: float, min_left: float, workers: int) -> None:

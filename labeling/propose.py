@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import shapely
@@ -195,7 +196,7 @@ def task_of(
     """Write one tile and its sidecar; its task."""
     sidecar = write_tile(scene, name, window, facts, detector, out / TILES)
     data = {
-        "image": f"/data/local-files/?d={out.name}/{TILES}/{sidecar.name}.png",
+        "image": f"/data/local-files/?d={quote(f'{out.name}/{TILES}/{sidecar.name}.png')}",
         "name": sidecar.name,
         "scene": name,
         "site": "",

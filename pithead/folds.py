@@ -6,14 +6,14 @@ than a distance between their footprints.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import shapely
 
-from pithead.dataset import Corners, Split, Tile, rank, split_sites
+from pithead.dataset import Corners, Split, Tile, rank
 from pithead.errors import DatasetError
 
 METRES_PER_DEGREE = 111_320.0  # of a meridian, and of the equator
@@ -134,12 +134,6 @@ def leave_one_out(tiles: Iterable[Tile], by: By | None) -> dict[str, tuple[Tile,
             raise DatasetError(f"{by} {name} shows all the ground there is: nothing is left to learn from")
         found[f"{by}-{name}"] = tuple(parts)
     return found
-
-
-def split_places(places: Mapping[str, str], val_fraction: float, seed: int) -> dict[str, Split]:
-    """The drawn split of each scene, by its place."""
-    drawn = split_sites(places.values(), val_fraction, seed)
-    return {scene: drawn[place] for scene, place in places.items()}
 
 
 def _key(tile: Tile, by: By) -> str:

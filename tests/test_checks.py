@@ -96,6 +96,27 @@ def test_scenes_of_one_place_are_cut_into_one_fold(tmp_path: Path) -> None:
     assert run("check.py", dataset).returncode == 0
 
 
+def test_backgrounds_go_with_the_place_that_they_show(tmp_path: Path) -> None:
+    """A negative on the ground of a labelled scene is in its fold, whatever the draw of its own name."""
+    scenes, negatives = tmp_path / "scenes", tmp_path / "negatives"
+    for folder in (scenes, negatives):
+        folder.mkdir()
+    for i, name in enumerate("abcd"):
+        scene(scenes / f"{name}.tif", landscape(i), 5000 * i)
+        scene(negatives / f"{name}_other_date.tif", landscape(10 + i), 5000 * i + 20)
+    labels = write_labels(tmp_path, [{"image": n, **HEAP, "polygon": square(50, 60, 40)} for n in "abcd"])
+    given = ["--labels", labels, "--tile", 256, "--overlap", 0, "--val-fraction", 0.5, "--workers", 1]
+    done = run("cut.py", scenes, "--out", tmp_path / "dataset", "--negatives", negatives, *given)
+    assert done.returncode == 0, done.stderr
+    tiles = [json.loads(line) for line in (tmp_path / "dataset" / "manifest.jsonl").read_text().splitlines()]
+    of_place: dict[str, set[str]] = {}
+    for tile in tiles:
+        of_place.setdefault(tile["place"], set()).add(tile["split"])
+    assert len(of_place) == 4
+    assert all(len(splits) == 1 for splits in of_place.values())
+    assert run("check.py", tmp_path / "dataset").returncode == 0
+
+
 def test_shared_ground_is_refused_and_named(good: Path, tmp_path: Path) -> None:
     dataset = shutil.copytree(good, tmp_path / "dataset")
     tiles = [json.loads(line) for line in (dataset / "manifest.jsonl").read_text().splitlines()]

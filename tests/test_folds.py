@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pithead.dataset import Corners, Tile
 from pithead.errors import DatasetError
-from pithead.folds import Ground, distance_m, k_folds, leave_one_out, near_pairs, places_of, split_places
+from pithead.folds import Ground, distance_m, k_folds, leave_one_out, near_pairs, places_of
 from pithead.geometry import Window
 
 SUM = "0" * 64
@@ -74,13 +74,6 @@ def test_places_join_sites_and_neighbours_and_neighbours_of_neighbours() -> None
     assert places_of(grounds[::-1], 300) == places_of(grounds, 300)
     with pytest.raises(DatasetError, match="at least 0"):
         places_of(grounds, -1)
-
-
-def test_a_place_is_drawn_as_one() -> None:
-    places = {f"s{i}": f"p{i // 3}" for i in range(30)}
-    splits = split_places(places, 0.3, seed=1)
-    for place in set(places.values()):
-        assert len({splits[scene] for scene in places if places[scene] == place}) == 1
 
 
 def test_each_place_is_val_in_one_fold() -> None:
