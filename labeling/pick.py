@@ -1,8 +1,10 @@
 """Choose the tiles that are worth labelling next."""
 
+import hashlib
+import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,7 @@ from pithead.classes import load_classes
 from pithead.detector import Detector
 from pithead.errors import OptionError
 from pithead.evaluation import FLOOR, Sensitive
-from pithead.files import write_whole
+from pithead.files import sha256_of, write_whole
 from pithead.geometry import Window
 from pithead.imagery import Scene, open_scene
 from pithead.labels import SceneFacts, read_facts
@@ -66,6 +68,23 @@ class Watcher:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What the models saw of every tile of a scene, whatever is labelled of it.
+
+    windows (N, 4) x, y, width, height in grid px; doubts and differences (N, C); looks (N, D); corners
+    (N, 4, 2) in scene px and in lon, lat (N or 0, 4, 2); the date that the file names, or nothing.
+    """
+
+    windows: npt.NDArray[np.int64]
+    doubts: Floats
+    differences: Floats
+    looks: Floats
+    corners: Floats
+    lonlat: Floats
+    date: npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a candidate lies: its corners (4, 2) in scene px and, with georeference, in lon, lat."""
 
@@ -91,7 +110,8 @@ def pick(  # noqa: PLR0913 (options of a command line)
     A tile is worth more if the model is unsure of it, if two models differ about it, if it looks unlike
     those already chosen, and if its site and season have few of them. OUT is one JSON object a line: image,
     window in scene px, site, season, worth and what it is made of. OUT with the ending .gpkg lies beside it,
-    if the scenes have a georeference.
+    if the scenes have a georeference. What was seen of each scene is kept in OUT with the ending .looked: a
+    run that was stopped goes on, and another choice from the same scenes takes seconds.
 
     Args:
         scenes: Folder of scenes.
@@ -113,9 +133,10 @@ def pick(  # noqa: PLR0913 (options of a command line)
     places: list[Place] = []
     paths = images_of(scenes)
     for path in track(paths, "looking", console=Console(stderr=True)):
-        with open_scene(path, gsd_m=gsd) as scene:
-            told = facts.get(path.stem, SceneFacts())
-            look(scene, path.stem, told, sheets.get(path.stem), detectors, overlap, candidates, places)
+        seen = looked_at(path, gsd, detectors, overlap, weights, out.with_suffix(".looked"))
+        for candidate, place in open_tiles(path.stem, seen, facts.get(path.stem), sheets.get(path.stem)):
+            candidates.append(candidate)
+            places.append(place)
     picks = choose(candidates, count)
     rows = [row_of(number, p, candidates[p.index], places[p.index]) for number, p in enumerate(picks, 1)]
     write_map(out.with_suffix(".gpkg"), rows, [places[p.index] for p in picks])
@@ -137,30 +158,69 @@ def opened(weights: Sequence[Path], threads: int | None) -> tuple[Sensitive, ...
     return tuple(Sensitive(detector, FLOOR) for detector in detectors)
 
 
-def look(
-    scene: Scene,
-    name: str,
-    told: SceneFacts,
-    sheet: Sheet | None,
+def looked_at(
+    path: Path,
+    gsd_m: float | None,
     detectors: tuple[Sensitive, ...],
     overlap: int,
-    candidates: list[Candidate],
-    places: list[Place],
-) -> None:
-    """Add every tile of a scene that nobody has looked at yet."""
+    weights: Sequence[Path],
+    folder: Path,
+) -> Looked:
+    """What the models see of a scene, or have seen: kept in a folder, so that a stopped run goes on."""
+    stat = path.stat()
+    told = [path.name, stat.st_size, stat.st_mtime_ns, gsd_m, overlap, *(sha256_of(w) for w in weights)]
+    kept = folder / f"{path.stem}-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.npz"
+    names = [field.name for field in fields(Looked)]
+    if kept.is_file():
+        with np.load(kept, allow_pickle=False) as arrays:
+            return Looked(**{name: arrays[name] for name in names})
+    with open_scene(path, gsd_m=gsd_m) as scene:
+        found = look(scene, detectors, overlap)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: getattr(found, name) for name in names})
+    write_whole(kept, buffer.getvalue())
+    return found
+
+
+def look(scene: Scene, detectors: tuple[Sensitive, ...], overlap: int) -> Looked:
+    """Show every tile of a scene to the models."""
     watcher = Watcher(detectors)
+    found = detect_tiles(scene, watcher, Way(overlap_px=overlap))
+    corners = [corners_of(found.grid, window) for window in found.windows]
+    lonlat = [scene.to_lonlat(one) for one in corners] if scene.crs is not None else []
+    doubts, differences, looks = (np.array([seen[k] for seen in watcher.seen], np.float64) for k in range(3))
+    return Looked(
+        np.array([(w.x, w.y, w.width, w.height) for w in found.windows], np.int64).reshape(-1, 4),
+        doubts,
+        differences,
+        looks,
+        np.array(corners, np.float64).reshape(-1, 4, 2),
+        np.array(lonlat, np.float64).reshape(-1, 4, 2),
+        np.array([scene.acquired.date().isoformat()] if scene.acquired else [], np.str_),
+    )
+
+
+def open_tiles(
+    name: str, seen: Looked, facts: SceneFacts | None, sheet: Sheet | None
+) -> Iterator[tuple[Candidate, Place]]:
+    """Every tile of a scene that nobody has labelled yet."""
     if sheet is not None and not sheet.seen:
         return
-    found = detect_tiles(scene, watcher, Way(overlap_px=overlap))
-    for window, (doubt, between, embedding) in zip(found.windows, watcher.seen, strict=True):
-        corners = corners_of(found.grid, window)
-        if sheet is not None and seen_share(sheet.seen, corners) >= DONE:
+    told = facts or SceneFacts()
+    date = told.date or (str(seen.date[0]) if len(seen.date) else None)
+    for i, window in enumerate(seen.windows):
+        if sheet is not None and seen_share(sheet.seen, seen.corners[i]) >= DONE:
             continue
-        lonlat = scene.to_lonlat(corners) if scene.crs is not None else None
-        date = told.date or (scene.acquired.date().isoformat() if scene.acquired else None)
+        lonlat = seen.lonlat[i] if len(seen.lonlat) else None
         season = season_of(date, None if lonlat is None else float(lonlat[0, 1]))
-        candidates.append(Candidate(name, window, told.site or name, season, doubt, between, embedding))
-        places.append(Place(corners, lonlat))
+        doubts, differences, looks = (a[i] for a in (seen.doubts, seen.differences, seen.looks))
+        x, y, width, height = (int(v) for v in window)
+        yield (
+            Candidate(
+                name, Window(x, y, width, height), told.site or name, season, doubts, differences, looks
+            ),
+            Place(seen.corners[i], lonlat),
+        )
 
 
 def corners_of(grid: Grid, window: Window) -> npt.NDArray[np.float64]:

@@ -159,7 +159,7 @@ def choose(candidates: Sequence[Candidate], count: int) -> list[Pick]:
     groups = _numbers([(c.site, c.season) for c in candidates])
     taken = np.zeros(groups.max() + 1)
     novelty, beside = np.ones(len(candidates)), np.ones(len(candidates))
-    usual = _usual_distance(features)
+    usual, scenes = _usual_distance(features), _by_scene(candidates)
     picks: list[Pick] = []
     left = np.ones(len(candidates), dtype=np.bool_)
     for _ in range(count):
@@ -170,7 +170,7 @@ def choose(candidates: Sequence[Candidate], count: int) -> list[Pick]:
         taken[groups[best]] += 1
         distance = np.sqrt(((features - features[best]) ** 2).sum(axis=1))
         novelty = np.minimum(novelty, np.minimum(1.0, distance / usual))
-        beside[_neighbours(candidates, best)] = _BESIDE
+        beside[_neighbours(candidates, scenes[candidates[best].scene], best)] = _BESIDE
     return picks
 
 
@@ -224,14 +224,19 @@ def _numbers(keys: Sequence[tuple[str, str]]) -> npt.NDArray[np.int64]:
     return np.array([number[key] for key in keys], dtype=np.int64)
 
 
-def _neighbours(candidates: Sequence[Candidate], chosen: int) -> list[int]:
-    """The tiles of the same scene that touch or overlap the chosen one."""
-    of = candidates[chosen]
-    a = of.window
+def _by_scene(candidates: Sequence[Candidate]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for i, candidate in enumerate(candidates):
+        found.setdefault(candidate.scene, []).append(i)
+    return found
+
+
+def _neighbours(candidates: Sequence[Candidate], scene: Sequence[int], chosen: int) -> list[int]:
+    """The tiles among those of its scene that touch or overlap the chosen one."""
+    a = candidates[chosen].window
+    windows = ((i, candidates[i].window) for i in scene)
     return [
         i
-        for i, c in enumerate(candidates)
-        if c.scene == of.scene
-        and max(a.x, c.window.x) <= min(a.right, c.window.right)
-        and max(a.y, c.window.y) <= min(a.bottom, c.window.bottom)
+        for i, b in windows
+        if max(a.x, b.x) <= min(a.right, b.right) and max(a.y, b.y) <= min(a.bottom, b.bottom)
     ]

@@ -155,6 +155,10 @@ def test_pick_then_propose_with_the_starter(tmp_path: Path) -> None:
     assert [row["rank"] for row in rows] == [1, 2]
     assert rows[0]["worth"] >= rows[1]["worth"]
     assert len(gpd.read_file(picked.with_suffix(".gpkg"))) == 2
+    before, (kept,) = picked.read_bytes(), picked.with_suffix(".looked").iterdir()
+    looked = kept.stat().st_mtime_ns
+    assert run("pick.py", scenes, *weights, "--out", picked, "--count", 2).returncode == 0
+    assert (picked.read_bytes(), kept.stat().st_mtime_ns) == (before, looked)  # not looked at again
     done = run("propose.py", scenes, *weights, "--out", tmp_path / "out", "--picked", picked)
     assert done.returncode == 0, done.stderr
     tasks = json.loads((tmp_path / "out" / "tasks.json").read_text())
