@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,29 +89,33 @@ def propose(  # noqa: PLR0913 (options of a command line)
         classes: The class list.
         server: Where the tasks are sent too.
     """
-    if tile < 64:
-        raise OptionError(f"expected a --tile of at least 64 px, got {tile}")
-    if out.is_dir() and any(out.iterdir()):
-        raise OptionError(f"a folder to write tiles into is new or empty; {out} holds files: choose another")
+    check_options(tile, out)
     class_list = load_classes(classes)
     detector = None if weights is None else opened(weights, min_score, threads, class_list)
     known = read_facts(facts) if facts else {}
     chosen = None if picked is None else read_picked(picked)
     studio = None if server is None else reached(server)
     tasks: list[dict[str, Any]] = []
-    for path in track(paths_of(scenes, chosen), "tiles", console=Console(stderr=True)):
-        with open_scene(path, gsd_m=gsd) as scene:
-            windows = chosen[path.stem] if chosen is not None else list(windows_of(scene, tile))
-            told_of = known.get(path.stem, SceneFacts())
-            labels = proposed(scene, detector, windows, class_list)
-            tasks += [
-                task_of(scene, path.stem, window, told_of, labels, detector, class_list, out)
-                for window in windows
-            ]
-    write_whole(out / TASKS, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
+    with whole_folder(out) as part:
+        for path in track(paths_of(scenes, chosen), "tiles", console=Console(stderr=True)):
+            with open_scene(path, gsd_m=gsd) as scene:
+                windows = chosen[path.stem] if chosen is not None else list(windows_of(scene, tile))
+                told_of = known.get(path.stem, SceneFacts())
+                written = [write_tile(scene, path.stem, w, told_of, detector, part / TILES) for w in windows]
+                labels = proposed(scene, detector, windows, class_list)
+                tasks += [task_of(one, labels, detector, class_list, out.name) for one in written]
+        write_whole(part / TASKS, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
     print(f"{len(tasks)} tiles and {TASKS} in {out}")
     if studio is not None and server is not None:
         send(studio, server.project, tasks, detector, out)
+
+
+def check_options(tile: int, out: Path) -> None:
+    """Refuse what cannot be, before any work."""
+    if tile < 64:
+        raise OptionError(f"expected a --tile of at least 64 px, got {tile}")
+    if out.is_dir() and any(out.iterdir()):
+        raise OptionError(f"a folder to write tiles into is new or empty; {out} holds files: choose another")
 
 
 def paths_of(scenes: Path, chosen: Mapping[str, Sequence[Window]] | None) -> list[Path]:
@@ -184,21 +190,17 @@ def _label(info: ClassInfo, points: Floats, *, closed: bool) -> Label:
 
 
 def task_of(
-    scene: Scene,
-    name: str,
-    window: Window,
-    facts: SceneFacts,
+    sidecar: Sidecar,
     labels: Sequence[tuple[Label, float]],
     detector: Detector | None,
     classes: ClassList,
-    out: Path,
+    folder: str,
 ) -> dict[str, Any]:
-    """Write one tile and its sidecar; its task."""
-    sidecar = write_tile(scene, name, window, facts, detector, out / TILES)
+    """The task of one tile; `folder` is where the server looks for it, under its own."""
     data = {
-        "image": f"/data/local-files/?d={quote(f'{out.name}/{TILES}/{sidecar.name}.png')}",
+        "image": f"/data/local-files/?d={quote(f'{folder}/{TILES}/{sidecar.name}.png')}",
         "name": sidecar.name,
-        "scene": name,
+        "scene": sidecar.scene,
         "site": "",
         "date": "",
         **told(sidecar.facts),
@@ -211,6 +213,21 @@ def task_of(
             result += [{**region, "score": round(score, 4)} for region in result_of(sheet, classes)]
         task["predictions"] = [{"model_version": version_of(detector), "result": result}]
     return task
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the name `out` when all went well; else nothing is left of it."""
+    part = out.parent / f".{out.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if out.is_dir():
+            out.rmdir()
+        part.replace(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def version_of(detector: Detector) -> str:

@@ -42,6 +42,11 @@ class Problem:
 def leaks(root: Path, tiles: Sequence[Tile], buffer_m: float = 0.0) -> Iterator[Problem]:
     """Whatever train and val have in common: sites, ground, equal tiles, tiles that show the same."""
     train, val = ([t for t in tiles if t.split == split] for split in ("train", "val"))
+    for split, part in (("train", train), ("val", val)):
+        if not part:
+            yield Problem(
+                "warning", "empty fold", str(root), f"{split} has no tile: add scenes of other places"
+            )
     yield from _shared_sites(train, val)
     yield from _shared_ground(train, val, buffer_m)
     yield from _equal(train, val)

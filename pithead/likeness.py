@@ -50,8 +50,8 @@ def looks_of(paths: Sequence[Path], *, turned: bool = False) -> Looks:
             thumbs.append(centred / max(float(np.linalg.norm(centred)), 1e-9))
     n = len(hashes)
     return Looks(
-        np.array(hashes, np.uint64).reshape(n, -1),
-        np.array(thumbs, np.float32).reshape(n, -1),
+        np.array(hashes, np.uint64).reshape(n, HASH_SIDE**2 // 64),
+        np.array(thumbs, np.float32).reshape(n, THUMB_SIDE**2),
         np.array(plain, np.bool_),
     )
 

@@ -166,6 +166,15 @@ def test_equal_and_near_equal_tiles_are_refused(tmp_path: Path) -> None:
     assert "missing or changed file" in done.stderr  # its hash is no longer that of the manifest
 
 
+def test_a_dataset_without_val_is_warned_of(good: Path, tmp_path: Path) -> None:
+    dataset = shutil.copytree(good, tmp_path / "dataset")
+    swap(dataset, lambda tile: tile.update(split="train"))
+    done = run("check.py", dataset)
+    assert done.returncode == 0, done.stderr
+    assert "warning: empty fold" in done.stdout
+    assert "val has no tile" in done.stdout
+
+
 def test_looks_tell_other_places_apart(tmp_path: Path) -> None:
     paths = []
     for seed in range(12):

@@ -26,6 +26,7 @@ from pithead.labels import (
     write_jsonl,
     yolo_obb_rows,
 )
+from pithead.labels.label import label_of
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "labels" / "dev.jsonl"
@@ -364,3 +365,11 @@ def test_the_middle_of_a_very_long_object_is_taught() -> None:
     end = tile_rows(whole, Window(3904, 0, 640, 640))
     assert len(end.boxes) == 0
     np.testing.assert_allclose(end.ignored[:, 2], [96.0], atol=1e-9)
+
+
+def test_a_hard_negative_drawn_as_a_line_is_a_band() -> None:
+    hedge = label_of({"line": [[10, 20], [110, 20]], "kind": "hedge"}, None, "here")
+    assert (hedge.weight, hedge.closed, hedge.attributes["kind"]) == ("negative", True, "hedge")
+    assert (hedge.points.min(axis=0).tolist(), hedge.points.max(axis=0).tolist()) == ([10, 17], [110, 23])
+    with pytest.raises(LabelError, match="hard_negative"):
+        label_of({"line": [[10, 20]]}, None, "here")

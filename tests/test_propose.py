@@ -184,6 +184,17 @@ def test_pick_then_propose_with_the_starter(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "more.jsonl").read_text())["window"] not in [row["window"] for row in rows]
 
 
+def test_a_scene_that_cannot_be_read_leaves_nothing_half_written(scenes: Path, tmp_path: Path) -> None:
+    several = tmp_path / "scenes"
+    several.mkdir()
+    (several / "a.tif").write_bytes((scenes / "camp.tif").read_bytes())
+    (several / "b.tif").write_bytes((scenes / "camp.tif").read_bytes()[:4000])
+    done = run("propose.py", several, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "b.tif" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
+
+
 def sidecar(x: int, y: int, width: int = 100, height: int = 100) -> Sidecar:
     return Sidecar(
         "t", "s", (1000, 1000), Window(x, y, width, height), None, None, (1, 1), "", SceneFacts(), ""

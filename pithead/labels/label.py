@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from pithead.classes import ClassInfo, ClassList, Geometry
 from pithead.errors import LabelError
@@ -19,6 +20,7 @@ OTHER_MATERIALS = frozenset({"aggregate", "ore", "other", "spoil_light", "sand",
 _CONFIDENCES = frozenset({"sure", "probable", "possible"})
 HARD_NEGATIVE = "hard_negative"
 NEGATIVE_ID = -1  # class_id of a hard negative
+BAND_PX = 3.0
 NO_LABEL = frozenset({"none", HARD_NEGATIVE, "seen"})
 FACTS = ("site", "date", "sensor")
 GEOMETRY_KEYS = frozenset({"image", "class", "polygon", "line", "closed"})
@@ -73,7 +75,10 @@ class SceneFacts:
 
 
 def label_of(record: Mapping[str, object], info: ClassInfo | None, where: str) -> Label:
-    """One record as a Label; a "polygon" of a line class is its closed outline; no class: a hard negative."""
+    """One record as a Label; a "polygon" of a line class is its closed outline; no class: a hard negative.
+
+    A hard negative drawn as a line (a hedge) is a band of 3 px on both sides of it.
+    """
     class_id, geometry = (info.id, info.geometry) if info else (NEGATIVE_ID, "box")
     key = "line" if geometry == "line" and "line" in record else "polygon"
     closed = key == "polygon" or bool(record.get("closed", False))
@@ -84,12 +89,29 @@ def label_of(record: Mapping[str, object], info: ClassInfo | None, where: str) -
         )
     try:
         points = np.array(record.get(key), dtype=np.float64)
+        if info is None and key not in record and "line" in record:
+            points = band_of(np.array(record["line"], dtype=np.float64))
         repeats = closed and len(points) > 1 and bool((points[0] == points[-1]).all())
         points = points[:-1] if repeats else points
         return Label(class_id, geometry, points, closed, weight_of(info, attributes), attributes)
     except (TypeError, ValueError, LabelError) as error:
         name = info.name if info else HARD_NEGATIVE
         raise LabelError(f'{where}: {name} needs "{key}": [[x, y], …]; {error}') from error
+
+
+def band_of(line: Floats) -> Floats:
+    """The outline (M, 2) of a narrow band along a line: what a hard negative drawn as a line stands for.
+
+    Raises:
+        ValueError: a line of fewer than two points, or of points that are none.
+    """
+    if line.ndim != 2 or line.shape[1:] != (2,) or len(line) < 2 or not np.isfinite(line).all():
+        raise ValueError(f"a line has at least two finite points [x, y]; got an array of shape {line.shape}")
+    band = shapely.buffer(shapely.LineString(line), BAND_PX, cap_style="flat", join_style="mitre")
+    outline: Floats = shapely.get_coordinates(
+        band.exterior if band.geom_type == "Polygon" else band.convex_hull
+    )
+    return outline
 
 
 def record_of(label: Label, classes: ClassList) -> dict[str, object]:

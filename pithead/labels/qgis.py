@@ -78,7 +78,7 @@ def lists_of(layer: str, classes: ClassList) -> dict[str, tuple[str, ...]]:
     if layer not in ("areas", "lines"):
         return {}
     names = tuple(info.name for info in classes if (info.geometry == "line") == (layer == "lines"))
-    found = {"class": (*names, HARD_NEGATIVE) if layer == "areas" else names, **VALUES}
+    found = {"class": (*names, HARD_NEGATIVE), **VALUES}
     if layer == "lines":
         del found["material"]
     return found
