@@ -154,6 +154,7 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
     empty_fraction: float = 0.15,
     min_valid: float = 0.05,
     min_left: float = 0.6,
+    max_ignored: float = 0.4,
     seed: int = 0,
     workers: int = 2,
     scenes_gsd: float | None = None,
@@ -166,7 +167,7 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
     scenes/ (a marker for each finished scene: run the command again to go on after an interruption). An
     object cut at a tile's edge is refitted to what is visible; if that is too little of it, it is painted
     over with the tile's mean. That, and labels marked to be ignored, go to ignores/; a tile in which doubtful
-    labels are more than 40 % of the labelled area is left out, as is one with too few valid pixels
+    labels are more of the labelled area than max-ignored is left out, as is one with too few valid pixels
     (min-valid). All scenes of a site, and of sites close to it, are in one fold. The same input gives the
     same bytes, whatever the number of workers.
 
@@ -186,6 +187,8 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
             negatives come first, and all of them.
         min_valid: Tiles with a smaller share of valid pixels are left out.
         min_left: Share of an object that a tile's edge must leave of it for it to be taught.
+        max_ignored: Largest share of ignored in labelled area; 1 keeps every tile that shows an object, which
+            saves rare classes.
         seed: Seed of the draws of places and empty tiles.
         workers: Processes.
         scenes_gsd: Metres per pixel of scenes that have no georeference.
@@ -193,7 +196,7 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
         negatives_gsd: Metres per pixel of its images without georeference: one for all folders, or one each.
     """
     check_options(out, empty_fraction, min_left, workers)
-    options = Options(gsd, tile, overlap, min_valid, min_left=min_left)
+    options = Options(gsd, tile, overlap, min_valid, max_ignored, min_left)
     class_list = load_classes(classes)
     found = find_sources(scenes, labels, class_list, scenes_gsd)
     background = [
@@ -204,9 +207,7 @@ def cut(  # noqa: PLR0913 (each is an option of the command line)
     # of a negative every window is empty and every one is kept
     jobs += [Plan(source, windows_of(source, options).empty) for source in placed[len(found) :]]
     tiles = work(jobs, options, class_list, out, workers)
-    remove_strays(out, tiles)
-    write_manifest(out, tiles)
-    write_whole(out / DATA_YAML, data_yaml(class_list).encode())
+    finish(out, tiles, class_list)
     more = {**(k_folds(tiles, folds, seed) if folds else {}), **leave_one_out(tiles, leave_out)}
     write_folds(out, more, class_list)
     report(tiles, more, class_list, out)
@@ -275,6 +276,13 @@ def work(jobs: Sequence[Plan], options: Options, classes: ClassList, out: Path, 
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         done = track(pool.map(cut_source, jobs, *repeated), "cutting", n, console=console)
         return [tile for tiles in done for tile in tiles]
+
+
+def finish(out: Path, tiles: Sequence[Tile], classes: ClassList) -> None:
+    """Write what lists the tiles, and leave no other tile."""
+    remove_strays(out, tiles)
+    write_manifest(out, tiles)
+    write_whole(out / DATA_YAML, data_yaml(classes).encode())
 
 
 def remove_strays(out: Path, tiles: Iterable[Tile]) -> None:

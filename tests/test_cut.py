@@ -166,6 +166,13 @@ def test_what_nobody_looked_at_teaches_nothing(tmp_path: Path) -> None:
     assert (after[:, 128:] == np.rint(before[:, :128].reshape(-1, 3).mean(axis=0))).all()
 
 
+def test_tiles_full_of_doubt_are_kept_if_asked_for(scenes: Path, tmp_path: Path) -> None:
+    done = cut(scenes, tmp_path / "out", "--max-ignored", 1, "--min-left", 0.5)
+    assert done.returncode == 0, done.stderr
+    tiles = by_scene(tmp_path / "out")["full"]
+    assert [(t.window.x, t.counts.get("coal_heap"), t.n_ignored) for t in tiles] == [(0, 2, 1), (160, 1, 1)]
+
+
 def test_tiles_with_hard_negatives_are_all_there_and_named(tmp_path: Path) -> None:
     for i, name in enumerate("abc"):
         noise(tmp_path / f"{name}.png", 320, 160, i)
