@@ -1,6 +1,8 @@
 """Make generated scenes with exact labels: OUT/<scene>.tif and OUT/labels.jsonl."""
 
 import json
+import re
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +13,14 @@ import numpy as np
 from affine import Affine
 
 from pithead.errors import OptionError
-from pithead.files import write_whole
+from pithead.files import lines_of, write_whole
+from pithead.generate.backdrop import backdrops_in, read_backdrop
 from pithead.generate.canvas import Truth
 from pithead.generate.scene import FAST, FINE, GeneratedScene, generate_scene
 from pithead.imagery import write_cog
 from pithead.program import run
 
-VERSION = 2  # raise it when the same options give other scenes
+VERSION = 3  # raise it when the same options give other scenes
 app = cyclopts.App(name="generate", help_format="markdown")
 
 CRS = "EPSG:32652"
@@ -41,6 +44,9 @@ class Job:
     bits: int | None
     jpeg: int | None
     supersampling: int
+    backdrop: Path | None = None
+    backdrop_gsd_m: float | None = None
+    backdrop_sha256: str | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +78,7 @@ def placed(scene: GeneratedScene, seed: int) -> Affine:
 def told(job: Job) -> str:
     """All that decides what a scene is: a marker of another text is of another scene."""
     options = {key: value for key, value in asdict(job).items() if key != "out"}
+    options["backdrop"] = None if job.backdrop is None else job.backdrop.name
     return json.dumps({"version": VERSION, **options}, sort_keys=True) + "\n"
 
 
@@ -94,6 +101,7 @@ def make(job: Job) -> str:
         mode=job.mode,
         bits=job.bits,
         supersampling=job.supersampling,
+        backdrop=None if job.backdrop is None else read_backdrop(job.backdrop, job.backdrop_gsd_m),
     )
     write_cog(
         picture,
@@ -112,9 +120,63 @@ def make(job: Job) -> str:
 
 
 def gather(out: Path) -> None:
-    """Join the labels of every scene in the folder, in the order of the seeds."""
-    parts = sorted((out / "parts").glob("*.jsonl"))
-    write_whole(out / "labels.jsonl", "".join(part.read_text(encoding="utf-8") for part in parts))
+    """Join the labels of every scene in the folder, in the order of the seeds, and say on what they stand.
+
+    Scenes on one image, or on chips of one image, are one site: they must not be parted into two folds.
+    """
+    lines, rows = [], []
+    for part in sorted((out / "parts").glob("*.jsonl")):
+        told_of = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
+        text = part.read_text(encoding="utf-8")
+        if told_of.get("backdrop"):
+            site = re.sub(r"_[0-9]+_[0-9]+$", "", Path(told_of["backdrop"]).stem)
+            text = "".join(json.dumps({**json.loads(line), "site": site}) + "\n" for line in lines_of(text))
+            row = {"image": part.stem, "file": told_of["backdrop"], "sha256": told_of["backdrop_sha256"]}
+            rows.append(json.dumps(row) + "\n")
+        lines.append(text)
+    write_whole(out / "labels.jsonl", "".join(lines))
+    if rows:
+        write_whole(out / "backdrops.jsonl", "".join(rows))
+
+
+def draw_backdrops(
+    folders: Sequence[Path], gsds_m: Sequence[float], seeds: Sequence[int]
+) -> list[tuple[Path | None, float | None, str | None]]:
+    """For every seed an image, its metres per pixel and its sha256; without folders nothing.
+
+    A folder with many images does not weigh more than one with few.
+    """
+    if not folders:
+        return [(None, None, None)] * len(seeds)
+    if len(gsds_m) not in {0, len(folders)}:
+        raise OptionError(f"expected a --backdrop-gsd for each --backdrop or none, got {len(gsds_m)}")
+    images = [backdrops_in(folder) for folder in folders]
+    sums: dict[Path, str] = {}
+    drawn: list[tuple[Path | None, float | None, str | None]] = []
+    for seed in seeds:
+        chance = np.random.default_rng([seed, 11])
+        which = int(chance.integers(len(folders)))
+        path = images[which][int(chance.integers(len(images[which])))]
+        gsd_m = gsds_m[which] if gsds_m else None
+        if path not in sums:  # read once here, so that one that is no use stops the run before it begins
+            sums[path] = read_backdrop(path, gsd_m).sha256
+        drawn.append((path, gsd_m, sums[path]))
+    return drawn
+
+
+def _check(
+    count: int, size: int, gsd: tuple[float, float], kind: str, mode: str | None, bits: int | None
+) -> None:
+    """Stop at options that are no use."""
+    if count < 1 or size < 64 or not 0.2 <= gsd[0] <= gsd[1] <= 2.0:
+        message = (
+            f"expected --count from 1, --size from 64, --gsd within 0.2 to 2.0 in rising order, got {count}, "
+        )
+        raise OptionError(f"{message}{size}, {gsd[0]} {gsd[1]}; choose others")
+    if kind not in {"training", "mixed", "empty"} or mode not in {None, "pan", "rgb", "rgbn"}:
+        raise OptionError(f"expected a known --kind and --mode, got {kind!r} and {mode!r}; see --help")
+    if bits not in {None, 8, 11}:
+        raise OptionError(f"expected --bits 8 or 11, got {bits}; leave it out for both")
 
 
 @app.default
@@ -131,6 +193,8 @@ def generate(  # noqa: PLR0913 - options of a program
     bits: int | None = None,
     jpeg: int | None = None,
     fast: bool = False,
+    backdrop: tuple[Path, ...] = (),
+    backdrop_gsd: tuple[float, ...] = (),
     workers: Annotated[int, cyclopts.Parameter(name=["--workers", "-j"])] = 1,
 ) -> None:
     """Make COUNT generated scenes of seeds SEED, SEED + 1, ... in OUT; finished ones are kept.
@@ -159,22 +223,22 @@ def generate(  # noqa: PLR0913 - options of a program
         JPEG quality of the files, 1 to 100 (8-bit pan or rgb only); lossless if not given.
     fast
         Draw at the resolution of the scene, not at twice that: a quarter of the time, coarser edges and soil.
+    backdrop
+        Folder of real images to build on, instead of land of the generator's own; may be given again. What
+        they show is not labelled, so none of the four classes may stand there.
+    backdrop_gsd
+        Metres per pixel of the images of each such folder; those with a georeference go by that.
     workers
         Scenes made at the same time.
     """
-    if count < 1 or size < 64 or not 0.2 <= gsd[0] <= gsd[1] <= 2.0:
-        message = (
-            f"expected --count from 1, --size from 64, --gsd within 0.2 to 2.0 in rising order, got {count}, "
-        )
-        raise OptionError(f"{message}{size}, {gsd[0]} {gsd[1]}; choose others")
-    if kind not in {"training", "mixed", "empty"} or mode not in {None, "pan", "rgb", "rgbn"}:
-        raise OptionError(f"expected a known --kind and --mode, got {kind!r} and {mode!r}; see --help")
-    if bits not in {None, 8, 11}:
-        raise OptionError(f"expected --bits 8 or 11, got {bits}; leave it out for both")
+    _check(count, size, gsd, kind, mode, bits)
     (out / "parts").mkdir(parents=True, exist_ok=True)
     cells = FAST if fast else FINE
+    seeds = range(seed, seed + count)
+    grounds = draw_backdrops(backdrop, backdrop_gsd, seeds)
     jobs = [
-        Job(out, seed + i, size, gsd[0], gsd[1], kind, density, mode, bits, jpeg, cells) for i in range(count)
+        Job(out, one, size, gsd[0], gsd[1], kind, density, mode, bits, jpeg, cells, *ground)
+        for one, ground in zip(seeds, grounds, strict=True)
     ]
     if workers <= 1:
         for number, job in enumerate(jobs, 1):

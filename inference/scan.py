@@ -48,6 +48,7 @@ class Options:
     min_score: float | None = None
     limit: int | None = None
     date: str | None = None
+    unverified: bool = False
 
     @property
     def acquired(self) -> datetime | None:
@@ -92,6 +93,7 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
     readers: int = 1,
     device: Device = "auto",
     date: str | None = None,
+    unverified: Annotated[bool, Parameter(negative="")] = False,
     quiet: bool = False,
 ) -> None:
     """Find mine heads, coal heaps, guard perimeters and rail loading in scenes.
@@ -132,19 +134,22 @@ def scan_scenes(  # noqa: PLR0913 (options of a command line)
         Where the model runs; auto is a GPU if onnxruntime has one. TensorRT builds an engine first.
     date:
         When the scenes were taken (2019-03-12), if their files do not say.
+    unverified:
+        Take the weights even if the manifest.toml beside them does not list them as they are.
     quiet:
         No progress bar and no table.
     """
     options = Options(
         gsd, bands, stretch, None if aoi is None else str(aoi), skip_plain, overlap, threads, readers,
-        device, classes, min_score, limit, date,
+        device, classes, min_score, limit, date, unverified,
     )  # fmt: skip
     paths = _images(scenes)
     _refuse_overwriting(paths, out)
     weights = weights or _starter()
     if limit is not None and limit < 1:
         raise OptionError(f"expected a limit of at least 1 detection, got {limit}")
-    detector = Detector.open(weights, threads=threads, device=device).asked_for(classes, min_score)
+    opened = Detector.open(weights, threads=threads, device=device, verify=not unverified)
+    detector = opened.asked_for(classes, min_score)
     options.way(detector.batch).check(detector.card)
     area = None if aoi is None else read_aoi(aoi)
     job = _Job(detector, weights, out, options, options.acquired, area)

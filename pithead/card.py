@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from pithead.calibration import Beta
 from pithead.errors import CardError
 
 SCHEMA = 2
@@ -53,7 +57,8 @@ class Card:
         cell_px: Grid that spans and pieces are locked to; the origin of every tile must lie on it.
         stretch: How scenes of more than 8 bits become 8 bits.
         top_k: Rows per tile that come out.
-        calibration: Score to probability by class, as `pithead.calibration` writes it, or None.
+        calibration: The curve from score to probability of each class that has one, as `Beta.as_table`
+            writes it; None: nobody has calibrated these weights.
         training: Hashes of dataset and recipe, versions, how long, on what.
         metrics: Measured numbers, good or bad, by the name of what was measured.
         schema: Version of this layout.
@@ -69,7 +74,7 @@ class Card:
     cell_px: int = 32
     stretch: str = "percentile 2-98 per scene"
     top_k: int = 300
-    calibration: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Mapping[str, float]] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
@@ -90,11 +95,27 @@ class Card:
         for key in ("gsd_m", "span_width_m", "strip_pad_m"):
             value = getattr(self, key)
             _require(_is_number(value) and value > 0, f"{key} is a number over 0", value)
+        if self.calibration is not None:
+            _require(isinstance(self.calibration, Mapping), "calibration is a table", self.calibration)
+            strange = sorted(self.calibration.keys() - set(names))
+            _require(not strange, "calibration names classes of the card", strange)
+            for table in self.calibration.values():
+                Beta.of(table)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
         """The threshold of every class, in the order of the ids."""
         return tuple(known.threshold for known in self.classes)
+
+    def probabilities(self, scores: npt.ArrayLike, classes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """The probability (N,) of scores (N,) of the network; for a class without a curve, the score."""
+        stated = np.array(scores, np.float64)
+        of = np.asarray(classes, np.int64)
+        for class_id, known in enumerate(self.classes):
+            if self.calibration and known.name in self.calibration:
+                mine = of == class_id
+                stated[mine] = Beta.of(self.calibration[known.name])(stated[mine])
+        return stated
 
     @property
     def line_classes(self) -> frozenset[int]:

@@ -12,6 +12,7 @@ import onnxruntime
 
 from pithead.card import METADATA_KEY, Card
 from pithead.errors import CardError, OptionError, WeightsError
+from pithead.manifest import check
 
 ROW = 7  # cx, cy, w, h, angle, score, class
 GPU_BATCH = 32  # tiles that go through a GPU at once
@@ -56,8 +57,9 @@ class Detector:
         threads: int | None = None,
         device: Device = "auto",
         batch: int | None = None,
+        verify: bool = True,
     ) -> "Detector":
-        """Open an ONNX file.
+        """Open an ONNX file that the list beside it names, if there is one (`pithead.manifest`).
 
         Args:
             path: The file.
@@ -65,10 +67,11 @@ class Detector:
             device: Where it runs; auto is CUDA if onnxruntime has it, else the CPU. TensorRT computes in
                 half precision and builds an engine first, which is kept in $XDG_CACHE_HOME/pithead.
             batch: How many tiles go through the graph at once: 1 on the CPU and 32 on a GPU without it.
+            verify: Whether weights are refused that the list beside them does not name, or with another hash.
 
         Raises:
             OptionError: Threads, batch or device that cannot be.
-            WeightsError: The file is missing or no ONNX model.
+            WeightsError: The file is missing, no ONNX model, or not what the list beside it says.
             CardError: It has no card, or its inputs and outputs are not those of the contract.
         """
         path = Path(path)
@@ -83,6 +86,9 @@ class Detector:
             raise WeightsError(
                 f"expected weights at {path}: {error.strerror}; give the path of an .onnx"
             ) from error
+        sha256 = hashlib.sha256(content).hexdigest()
+        if verify:
+            check(path, sha256)
         session = _session(path, content, threads, providers)
         _check_device(device, session)
         metadata = session.get_modelmeta().custom_metadata_map
@@ -90,7 +96,7 @@ class Detector:
             raise CardError(f"{path} has no card of pithead; export the weights with training/export.py")
         card = Card.from_json(metadata[METADATA_KEY])
         _check_contract(path, session, card)
-        return cls(path, session, card, hashlib.sha256(content).hexdigest(), batch)
+        return cls(path, session, card, sha256, batch)
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
@@ -119,7 +125,7 @@ class Detector:
         """Return the rows (k, 7) of each tile of (N, H, W, 3) uint8 RGB, best score first.
 
         A row is cx, cy, w, h in tile px, angle of the long side in [-pi/2, pi/2), score, class; rows under
-        the threshold of their class are left out.
+        the threshold of their class are left out. Scores are probabilities if the card has a calibration.
 
         Raises:
             OptionError: The tiles have another shape or type.
@@ -127,7 +133,7 @@ class Detector:
         return [self._kept(rows) for rows in self.raw(tiles)]
 
     def raw(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return every row that the graph gives, (N, K, 7), whatever its score.
+        """Return every row that the graph gives, (N, K, 7), whatever its score; scores are the network's own.
 
         Raises:
             OptionError: The tiles have another shape or type.
@@ -159,6 +165,9 @@ class Detector:
         return rows
 
     def _kept(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if self.card.calibration:
+            rows = rows.copy()
+            rows[:, 5] = self.card.probabilities(rows[:, 5], rows[:, 6])
         rows = rows[rows[:, 5] >= self._thresholds[rows[:, 6].astype(np.int64)]]
         return np.ascontiguousarray(rows[np.argsort(-rows[:, 5], kind="stable")], np.float32)
 

@@ -1,7 +1,7 @@
 """Weights in half precision, for GPUs: the network in 16 bits, bytes before it and rows after it as ever."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from onnx import compose
 from onnx.utils import Extractor
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from pithead.card import METADATA_KEY
 from pithead.detector import Detector
-from pithead.errors import CardError, ExportError, WeightsError
+from pithead.errors import ExportError
 from pithead.metrics import match
+from pithead.stamp import read_model, set_card
+from pithead.trial import AGREE, Score, Yardstick, agree
 
 MIN_SCORE = 0.25
 MAX_SHIFT_PX, MAX_SCORE_CHANGE = 2.0, 0.03
@@ -31,51 +32,73 @@ class HalfParity:
     lost: int
     """Rows without a partner of the same class within 2 px and 0.03 of score."""
 
+    def __str__(self) -> str:
+        """What a person wants to know of it."""
+        return f"{self.lost} of {self.rows} rows over a score of {MIN_SCORE} differ in half precision"
 
-def halve(source: Path, out: Path, tiles: npt.NDArray[np.uint8]) -> HalfParity:
+
+def halve(
+    source: Path, out: Path, tiles: npt.NDArray[np.uint8], measure: Yardstick | None = None
+) -> HalfParity:
     """Write weights in half precision if they find the same, and return how near they are.
 
     Pixel positions up to a tile's side need more than the 11 bits of a half: what comes after the last
-    convolution, the decoding, stays in single precision.
+    convolution, the decoding, stays in single precision. The card is that of the source, and says so.
 
     Args:
         source: An exported .onnx with its card.
-        out: The file to write; its card is the same.
+        out: The file to write.
         tiles: Tiles (N, tile_px, tile_px, 3) to compare on.
+        measure: Labelled tiles or scenes on which both have to reach the same AP50, too.
 
     Raises:
         WeightsError: There is no such file.
         CardError: It has no card.
-        ExportError: More than 1 % of the rows have no partner; nothing is written.
+        ExportError: More than 1 % of the rows have no partner, or AP50 is another; nothing is written.
     """
-    try:
-        model = onnx.load(source)
-    except OSError as error:
-        raise WeightsError(f"expected weights at {source}: {error.strerror}") from error
-    facts = {p.key: p.value for p in model.metadata_props}
-    if METADATA_KEY not in facts:
-        raise CardError(f"{source} has no card of pithead; export the weights with training/export.py")
+    model, card = read_model(source)
     body, tail = split(model)
-    half = compose.merge_models(
-        _sorted(convert_float_to_float16(body, keep_io_types=True)),
-        _apart(tail),
-        io_map=[(name, name) for name in (i.name for i in tail.graph.input)],
-    )
-    onnx.helper.set_model_props(half, {METADATA_KEY: facts[METADATA_KEY]})
-    onnx.checker.check_model(half)
+    half = joined(convert_float_to_float16(body, keep_io_types=True), tail)
+    onnx.helper.set_model_props(half, {p.key: p.value for p in model.metadata_props})
     part = out.with_suffix(".part")
     try:
         part.write_bytes(half.SerializeToString())
-        parity = _compare(Detector.open(source).raw(tiles), Detector.open(part).raw(tiles))
+        single, reduced = Detector.open(source), Detector.open(part, verify=False)
+        parity = _compare(single.raw(tiles), reduced.raw(tiles))
         if parity.lost > 0.01 * parity.rows:
             raise ExportError(
                 f"expected half precision within {MAX_SHIFT_PX} px and {MAX_SCORE_CHANGE} of single, got "
                 f"{parity.lost} of {parity.rows} rows beyond; nothing was written"
             )
+        facts: dict[str, Any] = {"type": "float16", "rows": parity.rows, "rows_lost": parity.lost}
+        if measure is not None:
+            facts |= _no_worse(measure(single), measure(reduced))
+        set_card(half, replace(card, training={**card.training, "precision": facts}))
+        part.write_bytes(half.SerializeToString())
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
     return parity
+
+
+def _no_worse(single: Score, half: Score) -> dict[str, Any]:
+    if not agree(single, half):
+        raise ExportError(
+            f"expected half precision within {AGREE} of the mean AP50 of single on {single.on}, got "
+            f"{half.mean:.4f} and {single.mean:.4f}; nothing was written"
+        )
+    return {**half.as_table(), "mean_ap50_single": single.mean}
+
+
+def joined(body: Graph, tail: Graph) -> Graph:
+    """What `split` has parted, in one model again, whatever has been done to the body."""
+    tail = _apart(tail)
+    tail.ir_version = body.ir_version
+    model = compose.merge_models(
+        _sorted(body), tail, io_map=[(name, name) for name in (i.name for i in tail.graph.input)]
+    )
+    onnx.checker.check_model(model)
+    return model
 
 
 def split(model: Graph) -> tuple[Graph, Graph]:

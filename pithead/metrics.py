@@ -19,6 +19,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Method = Literal["all_point", "101_point"]
 
+NONE, LEFT_OUT = -1, -2  # instead of the truth that a prediction finds
 IGNORED_FROM = 0.5  # a prediction with at least this share of its area in an ignored region is not counted
 
 
@@ -133,14 +134,51 @@ def match(scores: npt.ArrayLike, overlaps: npt.ArrayLike, iou: float = 0.5) -> I
     go by their order.
     """
     free = np.array(overlaps, dtype=np.float64, ndmin=2)
-    found = np.full(len(free), -1, dtype=np.int64)
+    found = np.full(len(free), NONE, dtype=np.int64)
     if free.size:
-        for i in np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable"):
+        order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+        most = free.max(axis=1)[order]  # the many that come near nothing are not gone through
+        for i in order[(most >= iou) & (most > 0)]:
             best = int(np.argmax(free[i]))
             if free[i, best] >= iou and free[i, best] > 0:
                 found[i] = best
                 free[:, best] = -1.0
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Oriented boxes (N, 5) of one scene and their classes (N,); class -1 stands for any class."""
+
+    boxes: Floats
+    classes: Ints
+
+    @classmethod
+    def of(cls, boxes: npt.ArrayLike = (), classes: npt.ArrayLike = ()) -> "Objects":
+        """Take anything that numpy makes such arrays of."""
+        return cls(_boxes(boxes), _ints(classes))
+
+
+def truth_found(
+    found: Objects, scores: npt.ArrayLike, truth: Objects, ignored: Objects, ious: Sequence[float] = (0.5,)
+) -> Ints:
+    """Which truth each prediction finds at each IoU, (N, K): its index, `NONE`, or `LEFT_OUT`.
+
+    Each class is matched by itself. A prediction that finds no truth, and of whose area at least half lies in
+    one ignored region of its class, is neither right nor wrong and is left out.
+    """
+    score = np.asarray(scores, dtype=np.float64).reshape(-1)
+    number = np.full((len(found.boxes), len(ious)), NONE, dtype=np.int64)
+    for class_id in np.unique(found.classes):
+        mine, theirs = np.flatnonzero(found.classes == class_id), np.flatnonzero(truth.classes == class_id)
+        overlaps = rotated_iou(found.boxes[mine], truth.boxes[theirs])
+        for k, iou in enumerate(ious):
+            of = match(score[mine], overlaps, iou)
+            number[mine[of >= 0], k] = theirs[of[of >= 0]]
+    same = (found.classes[:, None] == ignored.classes) | (ignored.classes == -1)
+    doubtful = ((_inside(found.boxes, ignored.boxes) >= IGNORED_FROM) & same).any(axis=1)
+    number[doubtful[:, None] & (number == NONE)] = LEFT_OUT
+    return number
 
 
 def match_scene(
@@ -154,21 +192,15 @@ def match_scene(
     *,
     iou: float = 0.5,
 ) -> Matches:
-    """Match the oriented boxes (N, 5) of one scene with its truth (M, 5), each class by itself.
+    """Match the oriented boxes (N, 5) of one scene with its truth (M, 5), as `truth_found` does.
 
-    A prediction that finds no truth, and of whose area at least half lies in one ignored region (J, 5) of its
-    class (or of class -1: any), is neither right nor wrong and is left out.
+    What lies in ignored regions (J, 5) is left out of what comes back.
     """
-    predicted, truth, regions = (_boxes(b) for b in (boxes, truth_boxes, ignored_boxes))
+    found, truth = Objects.of(boxes, classes), Objects.of(truth_boxes, truth_classes)
+    number = truth_found(found, scores, truth, Objects.of(ignored_boxes, ignored_classes), (iou,))[:, 0]
+    kept = number != LEFT_OUT
     score = np.asarray(scores, dtype=np.float64).reshape(-1)
-    of, of_truth, of_region = (_ints(c) for c in (classes, truth_classes, ignored_classes))
-    hit = np.zeros(len(predicted), dtype=np.bool_)
-    for class_id in np.unique(of):
-        mine, theirs = np.flatnonzero(of == class_id), of_truth == class_id
-        hit[mine] = match(score[mine], rotated_iou(predicted[mine], truth[theirs]), iou) >= 0
-    same = (of[:, None] == of_region) | (of_region == -1)
-    left_out = ~hit & ((_inside(predicted, regions) >= IGNORED_FROM) & same).any(axis=1)
-    return Matches(score[~left_out], of[~left_out], hit[~left_out], of_truth)
+    return Matches(score[kept], found.classes[kept], number[kept] != NONE, truth.classes)
 
 
 def join(matches: Iterable[Matches]) -> Matches:
@@ -217,8 +249,7 @@ def average_precision(
     falling = np.maximum.accumulate(precision[::-1])[::-1]
     if method == "all_point":
         return float((np.diff(recall, prepend=0.0) * falling).sum())
-    # 1e-9: that recall 50 / 100 counts at 0.5 whatever the rounding
-    places = np.searchsorted(recall, np.linspace(0, 1, 101) - 1e-9)
+    places = np.searchsorted(recall, np.linspace(0, 1, 101))
     return float(np.append(falling, 0.0)[places].mean())
 
 
@@ -267,6 +298,20 @@ def line_quality(
     wrong = shapely.difference(beside, shapely.buffer(doubtful, buffer_m)).length
     matched = shapely.intersection(true, shapely.buffer(found, buffer_m)).length
     return LineResult(float(right), float(right + wrong), float(matched), float(true.length))
+
+
+def line_parts(
+    lines: Sequence[npt.ArrayLike],
+    others: Sequence[npt.ArrayLike],
+    buffer_m: float = 10.0,
+    ignored: Sequence[npt.ArrayLike] = (),
+) -> list[tuple[float, float]]:
+    """Of each line (K, 2) its length and how much of it lies farther than `buffer_m` from all the others.
+
+    What lies near an ignored line is not counted as far from the others.
+    """
+    near = shapely.buffer(shapely.union_all(_lines([*others, *ignored])), buffer_m)
+    return [(float(line.length), float(shapely.difference(line, near).length)) for line in _lines(lines)]
 
 
 def false_alarms_per_km2(result: ClassResult, area_km2: float) -> float:

@@ -9,7 +9,7 @@ from conftest import MakeOnnx
 from PIL import Image
 
 from pithead.detector import Detector
-from pithead.evaluation import LADDER, best_thresholds, evaluate_scene, summary
+from pithead.evaluation import LADDER, best_thresholds, evaluate_scene, summary, thresholds_within
 from pithead.labels import Label
 
 HEAP, RAIL = 1, 3
@@ -40,7 +40,7 @@ def test_a_heap_found_in_three_quarters_of_its_length(tmp_path: Path, make_onnx:
     assert (rail["truth"], rail["ap50"], rail["precision"], rail["recall"]) == (1, 0.0, None, 0.0)
     assert found["km2"] == pytest.approx((256 * GSD_M / 1000) ** 2)
     assert found["classes"]["mine_head"]["ap50"] is None
-    assert best_thresholds([result], detector.card)["coal_heap"] == LADDER[-1]
+    assert best_thresholds([result], detector.card)["coal_heap"] == 0.9
     assert json.loads(json.dumps(found)) == found
 
 
@@ -76,3 +76,40 @@ def test_a_fence_seen_in_two_spans_is_half_of_a_fence_twice_as_long(
     assert lines["correctness"] == pytest.approx(1.0)
     assert lines["completeness"] == pytest.approx((192 + 10 / GSD_M) / 250, abs=0.02)
     assert lines["quality"] == pytest.approx(192 / (192 + 250 - 192 - 10 / GSD_M), abs=0.02)
+
+
+def test_a_calibrated_card_gives_probabilities_and_the_same_curve(
+    tmp_path: Path, make_onnx: MakeOnnx, card_json: str
+) -> None:
+    # Beta(2, 1, 0) makes 1/3 of a score of 0.5, under a threshold of 0.4 that the score itself reaches.
+    facts = json.loads(card_json)
+    for known in facts["classes"]:
+        known["threshold"] = 0.4
+    rows = [[100, 100, 60, 20, 0, 0.5, HEAP], [200, 200, 60, 20, 0, 0.5, RAIL]]
+    plain = Detector.open(make_onnx(rows, card=json.dumps(facts), name="plain.onnx"))
+    facts["calibration"] = {"coal_heap": {"rise": 2.0, "fall": 1.0, "offset": 0.0}}
+    curved = Detector.open(make_onnx(rows, card=json.dumps(facts), name="curved.onnx"))
+    tiles = np.zeros((1, 256, 256, 3), np.uint8)
+    assert plain.detect(tiles)[0][:, 6].tolist() == [HEAP, RAIL]
+    assert curved.detect(tiles)[0][:, 6].tolist() == [RAIL]
+    assert curved.asked_for(min_score=0.3).detect(tiles)[0][:, 5].tolist() == pytest.approx([0.5, 1 / 3])
+    np.testing.assert_array_equal(curved.raw(tiles), plain.raw(tiles))
+    labels = [box(HEAP, 70, 90, 60, 20)]
+    before, after = (evaluate_scene(scene(tmp_path), labels, d, gsd_m=GSD_M) for d in (plain, curved))
+    heaps = after.curve.scores[after.curve.classes == HEAP]
+    assert heaps.tolist() == pytest.approx([1 / 3])
+    first, second = (summary([r], d.card) for r, d in ((before, plain), (after, curved)))
+    assert first["classes"]["coal_heap"]["ap50"] == second["classes"]["coal_heap"]["ap50"] == 1.0
+    assert second["calibration_error"]["coal_heap"] == pytest.approx(2 / 3)
+    assert second["calibration_error"]["mine_head"] is None
+
+
+def test_a_budget_of_false_alarms_chooses_the_threshold(tmp_path: Path, make_onnx: MakeOnnx) -> None:
+    # One false heap of score 0.62 on 0.0236 km²: silent from the rung of 0.65 on.
+    detector = Detector.open(make_onnx([[100, 100, 60, 20, 0, 0.62, HEAP]]))
+    result = evaluate_scene(scene(tmp_path), [], detector, gsd_m=GSD_M)
+    assert thresholds_within([result], detector.card, 1.0)["coal_heap"] == 0.65
+    assert thresholds_within([result], detector.card, 100.0)["coal_heap"] == LADDER[0]
+    loud = Detector.open(make_onnx([[100, 100, 60, 20, 0, 0.99, HEAP]], name="loud.onnx"))
+    result = evaluate_scene(scene(tmp_path), [], loud, gsd_m=GSD_M)
+    assert thresholds_within([result], loud.card, 1.0)["coal_heap"] == LADDER[-1]

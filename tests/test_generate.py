@@ -112,9 +112,9 @@ def test_sensor_halves_the_canvas() -> None:
 def test_slopes_of_coal_heaps_are_near_35_degrees() -> None:
     slopes = []
     for seed in range(6):
-        canvas = Canvas.flat(400, 400, 0.3, seed)
-        assert heaps.add_heap_yard(canvas, 200, 200, 0.3, np.random.default_rng(seed))
-        down, right = np.gradient(canvas.height, 0.3)
+        canvas = Canvas.flat(600, 600, 0.4, seed)
+        assert heaps.add_heap_yard(canvas, 300, 300, 0.3, np.random.default_rng(seed))
+        down, right = np.gradient(canvas.height, 0.4)
         steep = np.degrees(np.arctan(np.hypot(down, right)))
         flank = (canvas.height > 0.8) & (steep > 15) & (steep < 60)
         slopes.append(np.median(steep[flank]))

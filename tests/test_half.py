@@ -1,5 +1,6 @@
 """Weights in half precision find what they found in single."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pithead.errors import ExportError, WeightsError
 from pithead.half import HalfParity, _compare, halve, split
 from pithead.imagery import open_scene
 from pithead.tiling import Grid, read_tile
+from pithead.trial import Score
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTER = ROOT / "weights" / "starter.onnx"
@@ -21,7 +23,7 @@ STARTER = ROOT / "weights" / "starter.onnx"
 def tiles() -> np.ndarray:
     with open_scene(ROOT / "datasets" / "demo" / "demo.tif") as scene:
         grid = Grid.of(scene, 0.6, 640, 128)
-        return np.stack([read_tile(scene, grid, window).data for window in list(grid.windows())[:4]])
+        return np.stack([read_tile(scene, grid, window).data for window in list(grid.windows())[23:26]])
 
 
 def test_the_starter_in_half_precision(tmp_path: Path, tiles: np.ndarray) -> None:
@@ -31,7 +33,9 @@ def test_the_starter_in_half_precision(tmp_path: Path, tiles: np.ndarray) -> Non
     assert parity.lost == 0
     assert out.stat().st_size < 0.6 * STARTER.stat().st_size
     single, half = Detector.open(STARTER), Detector.open(out)
-    assert half.card == single.card
+    told = half.card.training["precision"]
+    assert told == {"type": "float16", "rows": parity.rows, "rows_lost": 0}
+    assert replace(half.card, training=single.card.training) == single.card
     model = onnx.load(out)
     kinds = {i.data_type for i in model.graph.initializer if np.prod(i.dims) > 1000}
     assert TensorProto.FLOAT16 in kinds
@@ -63,9 +67,14 @@ def test_what_is_lost_is_counted() -> None:
 def test_nothing_is_written_that_finds_something_else(
     tmp_path: Path, tiles: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def another(weights: object) -> Score:
+        return Score("2 scenes", {"coal_heap": 0.9 if weights.path == STARTER else 0.8979})  # type: ignore[attr-defined]
+
+    with pytest.raises(ExportError, match=r"AP50 of single on 2 scenes, got 0\.8979 and 0\.9000; nothing"):
+        halve(STARTER, tmp_path / "half.onnx", tiles[:1], another)
     monkeypatch.setattr("pithead.half.MAX_SHIFT_PX", 0.0)
-    with pytest.raises(ExportError, match="nothing was written"):
-        halve(STARTER, tmp_path / "half.onnx", tiles)
+    with pytest.raises(ExportError, match="rows beyond; nothing was written"):
+        halve(STARTER, tmp_path / "half.onnx", tiles[:1])
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(WeightsError, match="expected weights"):
         halve(tmp_path / "none.onnx", tmp_path / "half.onnx", tiles[:1])

@@ -33,6 +33,7 @@ ORDER = (
     "checks",
     "contact",
     "metrics",
+    "intervals",
     "agreement",
     "calibration",
     "card",
@@ -61,6 +62,7 @@ ORDER = (
     "learning",
     "export",
     "half",
+    "stamp",
 )
 TRAINING = frozenset({"augment", "learning", "export"})
 STAGES = ("datasets", "training", "weights", "inference", "labeling", "benchmarks")

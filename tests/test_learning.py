@@ -1,3 +1,4 @@
+import csv
 import os
 import subprocess
 import sys
@@ -9,14 +10,15 @@ import numpy as np
 import pytest
 from tiny import NAMES, SIDE, tiny_recipe, write_tiny_dataset
 
+from pithead.classes import load_classes
 from pithead.dataset import dataset_sha256, read_manifest
-from pithead.errors import DatasetError, RecipeError, WeightsError
+from pithead.errors import ClassesError, DatasetError, RecipeError, WeightsError
 from pithead.learning.quiet import quiet_ultralytics
-from pithead.recipe import MAY_CHANGE, Recipe
+from pithead.recipe import Augmentation, Recipe, read_recipe
 
-Run = Any  # its module imports torch and ultralytics, which a fixture must quiet first
 Loose = Any
 ROOT = Path(__file__).parents[1]
+CLASSES = ROOT / "labeling" / "classes.toml"
 
 
 @pytest.fixture(scope="module", name="dataset")
@@ -25,102 +27,135 @@ def _dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_dataset(tmp_path_factory.mktemp("tiny"))
 
 
-def make_run(recipe: Recipe, folder: Path) -> Run:
-    from pithead.learning import loop
+def go(recipe: Recipe, folder: Path, *, resume: bool = False) -> dict[str, Any]:
+    """Train and return the last state."""
+    from pithead.learning.plan import prepare
+    from pithead.learning.runs import learn
+    from pithead.learning.state import read_state
 
-    data = Path(recipe.dataset)
-    facts = {
-        "recipe_sha256": recipe.sha256(),
-        "resume_sha256": recipe.sha256(leave_out=MAY_CHANGE),
-        "dataset_sha256": dataset_sha256(read_manifest(data)),
-    }
-    return loop.Run(recipe, data, folder, NAMES, facts)
+    learn(prepare(recipe, folder, load_classes(CLASSES), resume=resume))
+    return read_state(folder)
 
 
-def go(recipe: Recipe, folder: Path, *, resume: bool = False) -> Run:
-    from pithead.learning.loop import train
-
-    run = make_run(recipe, folder)
-    train(run, resume=resume, log=lambda row: None)  # noqa: ARG005
-    return run
+def curves(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(encoding="utf-8") as file:
+        return [{k.strip(): v for k, v in row.items() if k != "time"} for row in csv.DictReader(file)]
 
 
 def test_training_leaves_weights_curves_and_facts(dataset: Path, tmp_path: Path) -> None:
-    from pithead.export import read_checkpoint
+    from ultralytics.nn.tasks import load_checkpoint
 
-    run = go(tiny_recipe(dataset, val_tiles=2), tmp_path)
-    model, facts = read_checkpoint(tmp_path / "weights" / "best.pt")
+    state = go(tiny_recipe(dataset, epochs=2), tmp_path)
+    model, checkpoint = load_checkpoint(tmp_path / "weights" / "best.pt")
+    facts = checkpoint["pithead"]
     assert tuple(model.names.values()) == NAMES
-    assert facts["steps"] == run.step == 2
-    assert facts["dataset_sha256"] == run.facts["dataset_sha256"]
-    assert {p.name for p in tmp_path.iterdir()} == {
-        "weights", "curves.csv", "run.json", "recipe.toml", "state.pt",
-    }  # fmt: skip
-    assert "val/map50" in (tmp_path / "curves.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert type(model).__module__ == "ultralytics.nn.tasks"  # opens where pithead is not installed
+    assert facts["steps"] == state["updates"] == 4
+    assert facts["dataset_sha256"] == dataset_sha256(read_manifest(dataset))
+    assert facts["seed"] == 1
+    assert {"torch", "ultralytics"} <= facts["versions"].keys()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"weights", "results.csv", "results.png", "run.json", "recipe.toml", "state.pt"} <= left
+    assert {"train_batch0.jpg", "val_batch0_pred.jpg", "confusion_matrix.png"} <= left
+    assert [row["epoch"] for row in curves(tmp_path)] == ["1", "2"]
+    assert read_recipe(tmp_path / "recipe.toml") == tiny_recipe(dataset, epochs=2)
 
 
-def test_ten_steps_on_four_tiles_bring_the_loss_down(dataset: Path, tmp_path: Path) -> None:
-    from pithead.learning import loop, model
-
-    run = make_run(tiny_recipe(dataset, amp=True, epochs=15, lr0=2e-3, val_tiles=0), tmp_path)
-    losses: list[float] = []
-
-    def record(*arguments: Loose) -> Loose:
-        result = model.loss_of(*arguments)
-        losses.append(float(result[0].detach()))
-        return result
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "loss_of", record)
-        loop.train(run, resume=False, log=lambda row: None)  # noqa: ARG005
-    assert len(losses) == 30
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+def test_steps_on_four_tiles_bring_the_loss_down(dataset: Path, tmp_path: Path) -> None:
+    go(tiny_recipe(dataset, amp=True, epochs=15, lr0=2e-3), tmp_path)
+    losses = [float(row["train/cls_loss"]) for row in curves(tmp_path)]
+    assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights_as_one_that_was_not(dataset: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_goes_on_to_the_same_curve_and_weights(dataset: Path, tmp_path: Path) -> None:
     import torch
 
-    from pithead.learning import loop
+    from pithead.learning import trainer
 
-    recipe = tiny_recipe(dataset, epochs=2, val_tiles=0, save_period_min=1e-9)
+    recipe = tiny_recipe(dataset, epochs=4, augment=Augmentation(flip=0.5, quarter_turns=True))
     whole = go(recipe, tmp_path / "whole")
-    stopped, step = make_run(recipe, tmp_path / "stopped"), loop._step
+    save, saved = trainer.save_state, []
+
+    def die_after_the_second(run: Loose) -> None:
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        save(run)
+        saved.append(run.epoch)
+
     with pytest.MonkeyPatch.context() as patch:
-
-        def stop_at_three(run: Run, *arguments: Loose) -> Loose:
-            if run.step == 3:
-                raise KeyboardInterrupt
-            return step(run, *arguments)
-
-        patch.setattr(loop, "_step", stop_at_three)
+        patch.setattr(trainer, "save_state", die_after_the_second)
         with pytest.raises(KeyboardInterrupt):
-            loop.train(stopped, resume=False, log=lambda row: None)  # noqa: ARG005
-    resumed = go(recipe, tmp_path / "stopped", resume=True)
-    assert resumed.step == whole.step == 4
-    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other)
+            go(recipe, tmp_path / "killed")
+    # The third epoch was in the curves, but not in the state: it is learnt again, and counted once.
+    assert len(curves(tmp_path / "killed")) == 3
+    resumed = go(recipe, tmp_path / "killed", resume=True)
+    assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
+    for key in ("model", "average"):
+        for name, value in whole[key].items():
+            torch.testing.assert_close(resumed[key][name], value, rtol=0, atol=0)
+    assert resumed["updates"] == whole["updates"] == 8
 
 
 def test_a_run_is_not_overwritten_nor_resumed_by_another_recipe(dataset: Path, tmp_path: Path) -> None:
-    recipe = tiny_recipe(dataset, val_tiles=0)
+    recipe = tiny_recipe(dataset)
     go(recipe, tmp_path)
     with pytest.raises(RecipeError, match="--resume"):
         go(recipe, tmp_path)
     with pytest.raises(RecipeError, match="another recipe"):
         go(replace(recipe, lr0=0.5), tmp_path, resume=True)
-    assert go(replace(recipe, epochs=2), tmp_path, resume=True).step == 4
+    with pytest.raises(RecipeError, match="is finished"):
+        go(recipe, tmp_path, resume=True)
+    assert go(replace(recipe, epochs=2), tmp_path, resume=True)["updates"] == 4
 
 
 def test_a_time_budget_ends_a_run(dataset: Path, tmp_path: Path) -> None:
-    run = go(tiny_recipe(dataset, epochs=0, hours=1.0 / 3600, val_tiles=0), tmp_path)
-    assert 1 <= run.step < 1000
-    assert run.seconds >= 1.0
+    state = go(tiny_recipe(dataset, epochs=0, hours=2.0 / 3600), tmp_path)
+    assert 1 <= state["updates"] < 1000
+    assert 1 < state["seconds"] < 60
+
+
+def test_a_run_without_improvement_stops_early(dataset: Path, tmp_path: Path) -> None:
+    from pithead.learning.trainer import OrientedTrainer
+
+    def as_good_as_ever(trainer: Loose) -> tuple[dict[str, float], float]:
+        trainer.best_fitness = 0.5
+        return {}, 0.5
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OrientedTrainer, "validate", as_good_as_ever)
+        patch.setattr(OrientedTrainer, "final_eval", lambda _: None)
+        assert go(tiny_recipe(dataset, epochs=50, patience=2), tmp_path)["epoch"] == 3
+
+
+def test_a_network_for_upright_boxes_trains(dataset: Path, tmp_path: Path) -> None:
+    from ultralytics.nn.tasks import load_checkpoint
+
+    go(tiny_recipe(dataset, model="yolo26n"), tmp_path)
+    model, _ = load_checkpoint(tmp_path / "weights" / "best.pt")
+    assert type(model).__name__ == "DetectionModel"
 
 
 def test_a_torn_state_is_one_clear_error(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes(b"torn")
     with pytest.raises(WeightsError, match="state of a run"):
         go(tiny_recipe(dataset), tmp_path, resume=True)
+
+
+def test_a_dataset_that_fails_its_check_stops_before_the_first_epoch(tmp_path: Path, dataset: Path) -> None:
+    assert dataset
+    data = write_tiny_dataset(tmp_path / "data")
+    (data / "1.txt").write_text("1 2 3\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"datasets/check\.py.*1\.txt"):
+        go(tiny_recipe(data), tmp_path / "run")
+    assert not (tmp_path / "run" / "results.csv").exists()
+
+
+def test_a_dataset_of_other_classes_stops_before_the_first_epoch(tmp_path: Path, dataset: Path) -> None:
+    assert dataset
+    data = write_tiny_dataset(tmp_path / "data")
+    (data / "data.yaml").write_text("names:\n  0: boat\n", encoding="utf-8")
+    with pytest.raises(ClassesError, match="mine_head"):
+        go(tiny_recipe(data), tmp_path / "run")
 
 
 @pytest.mark.parametrize("content", [None, b"nothing"])
@@ -145,11 +180,21 @@ def test_a_dataset_without_training_tiles_is_one_clear_error(tmp_path: Path, dat
         go(tiny_recipe(write_tiny_dataset(tmp_path / "data", train=0)), tmp_path / "run")
 
 
+TURNED = Augmentation(flip=0.5, quarter_turns=True)
+
+
+def augmenter() -> Loose:
+    from pithead.augment import Augmenter
+
+    geometries = tuple(info.geometry for info in load_classes(CLASSES))
+    return Augmenter(TURNED, geometries, (), span_width_px=20.0, strip_pad_px=3.0)
+
+
 def test_samples_follow_from_their_number_alone_and_every_pass_has_every_tile(dataset: Path) -> None:
     from pithead.learning.samples import TrainingTiles, read_tiles
 
-    recipe, tiles = tiny_recipe(dataset), read_tiles(dataset, "train")
-    one, other = (TrainingTiles(tiles, recipe, training=True) for _ in range(2))
+    recipe, tiles = tiny_recipe(dataset, augment=TURNED), read_tiles(dataset, "train")
+    one, other = (TrainingTiles(tiles, recipe, augmenter()) for _ in range(2))
     late = other[6]
     first = [one[k] for k in range(8)]
     assert np.array_equal(first[6].pixels, late.pixels)
@@ -159,7 +204,7 @@ def test_samples_follow_from_their_number_alone_and_every_pass_has_every_tile(da
 def test_boxes_of_samples_lie_on_the_bright_pixels(dataset: Path) -> None:
     from pithead.learning.samples import TrainingTiles, read_tiles
 
-    samples = TrainingTiles(read_tiles(dataset, "train"), tiny_recipe(dataset), training=True)
+    samples = TrainingTiles(read_tiles(dataset, "train"), tiny_recipe(dataset), augmenter())
     for k in range(16):
         sample = samples[k]
         cx, cy, w, h, angle = sample.boxes[0]
@@ -173,11 +218,11 @@ def test_boxes_of_samples_lie_on_the_bright_pixels(dataset: Path) -> None:
 def test_ignored_cells_are_those_whose_centre_is_inside(dataset: Path) -> None:
     import torch
 
-    from pithead.learning.model import _kept_cells
+    from pithead.learning.network import kept_cells
 
     assert dataset
     ignored = torch.tensor([[1.0, 32.0, 16.0, 32.0, 16.0, 0.0]])  # tile 1: x 16–48, y 8–24
-    kept = _kept_cells(ignored, torch.Size((2, 3, 64, 64)), [8, 16, 32])
+    kept = kept_cells(ignored, torch.Size((2, 3, 64, 64)), [8, 16, 32])
     assert kept is not None
     assert kept.shape == (2, 64 + 16 + 4)
     assert bool(kept[0].all())
@@ -186,13 +231,13 @@ def test_ignored_cells_are_those_whose_centre_is_inside(dataset: Path) -> None:
     assert int((~kept[1, :64]).sum()) == 8
     assert int((~kept[1, 64:80]).sum()) == 4
     assert int((~kept[1, 80:]).sum()) == 2
-    assert _kept_cells(ignored[:0], torch.Size((2, 3, 64, 64)), [8, 16, 32]) is None
+    assert kept_cells(ignored[:0], torch.Size((2, 3, 64, 64)), [8, 16, 32]) is None
 
 
 def test_no_blame_in_ignored_cells_but_targets_count(dataset: Path) -> None:
     import torch
 
-    from pithead.learning.model import MaskedBCE
+    from pithead.learning.network import MaskedBCE
 
     assert dataset
     bce = MaskedBCE()
@@ -200,16 +245,6 @@ def test_no_blame_in_ignored_cells_but_targets_count(dataset: Path) -> None:
     assert (bce(scores, targets) > 0).flatten().tolist() == [True, True, True]
     bce.keep = torch.tensor([[True, False, False]])
     assert (bce(scores, targets) > 0).flatten().tolist() == [True, False, True]
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    from pithead.learning.model import learning_rate
-
-    recipe = tiny_recipe(Path("x"), warmup_steps=10, lr_end=0.02)
-    assert learning_rate(recipe, 0, 0.0) == pytest.approx(0.1)
-    assert learning_rate(recipe, 9, 0.0) == pytest.approx(1.0)
-    assert learning_rate(recipe, 50, 0.5) == pytest.approx(0.51)
-    assert learning_rate(recipe, 99, 1.0) == pytest.approx(0.02)
 
 
 NO_NETWORK = """

@@ -8,16 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pithead.metrics import (
+    LEFT_OUT,
+    NONE,
     Matches,
+    Objects,
     ap_by_class,
     area_f1,
     average_precision,
     best_threshold,
     false_alarms_per_km2,
     join,
+    line_parts,
     line_quality,
     match,
     match_scene,
+    truth_found,
 )
 
 SQUARE = [0, 0, 10, 10, 0]
@@ -62,6 +67,14 @@ def test_predictions_in_ignored_regions_are_not_counted() -> None:
     assert found.hit.tolist() == [True, False, False]
     any_class = match_scene(boxes, [0.9, 0.8, 0.7, 0.6], [0] * 4, [at(0)], [0], region, [-1, -1])
     assert any_class.scores.tolist() == [0.9, 0.7]
+
+
+def test_which_truth_is_found_at_each_overlap() -> None:
+    # 8 of 12 overlap: 0.67; the other lies in an ignored region; the third is of another class
+    found = Objects.of([at(2), at(100), at(0)], [0, 0, 1])
+    truth, ignored = Objects.of([at(50), at(0)], [0, 0]), Objects.of([at(100)], [-1])
+    number = truth_found(found, [0.9, 0.8, 0.7], truth, ignored, (0.5, 0.65, 0.7))
+    assert number.tolist() == [[1, 1, NONE], [LEFT_OUT] * 3, [NONE] * 3]
 
 
 def test_half_inside_is_inside() -> None:
@@ -195,3 +208,14 @@ def test_lines_near_an_ignored_line_are_not_counted() -> None:
     result = line_quality([[[0, 0], [50, 0]], doubtful], [[[0, 0], [50, 0]]], ignored=[doubtful])
     assert result.quality == 1.0
     assert result.predicted_m == 50
+
+
+def test_each_line_by_itself() -> None:
+    near, far, short = [[0, 5], [50, 5]], [[0, 500], [80, 500]], [[0, 0], [20, 0]]
+    assert line_parts([near, far], [short]) == [
+        (50.0, pytest.approx(50 - 20 - math.sqrt(75), abs=0.1)),
+        (80.0, 80.0),
+    ]
+    assert line_parts([near, far], [short], ignored=[far])[1] == (80.0, 0.0)
+    assert line_parts([near], []) == [(50.0, 50.0)]
+    assert line_parts([], [near]) == []

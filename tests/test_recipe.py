@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pithead.errors import RecipeError
-from pithead.recipe import MAY_CHANGE, Recipe, read_recipe
+from pithead.recipe import MAY_CHANGE, Augmentation, Recipe, read_recipe
 
 RECIPES = sorted((Path(__file__).parents[1] / "training" / "recipes").glob("*.toml"))
 
@@ -27,9 +27,17 @@ def test_every_recipe_of_the_repository_reads_and_writes_back(path: Path, tmp_pa
     assert read_text(recipe.to_toml(), tmp_path) == recipe
 
 
-def test_an_unknown_key_is_named(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["", "[augment]\n"])
+def test_an_unknown_key_is_named_wherever_it_stands(text: str, tmp_path: Path, where: str) -> None:
+    top, augment = text.split("[augment]\n")
+    broken = f"{top}[augment]\nmoasic = 1.0\n{augment}" if where else f"moasic = 1.0\n{text}"
     with pytest.raises(RecipeError, match="unknown keys moasic"):
-        read_text(text + "\nmoasic = 1.0\n", tmp_path)
+        read_text(broken, tmp_path)
+
+
+def test_what_the_table_of_views_leaves_out_is_off(text: str, tmp_path: Path) -> None:
+    recipe = read_text(text.split("[augment]\n", maxsplit=1)[0] + "[augment]\nflip = 1\n", tmp_path)
+    assert recipe.augment == Augmentation(flip=1.0)
 
 
 def test_a_missing_key_is_named(text: str, tmp_path: Path) -> None:
@@ -40,7 +48,17 @@ def test_a_missing_key_is_named(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("batch", 0), ("tile_px", 600), ("gsd_m", -1.0), ("optimizer", "Adagrad"), ("flip", 1.5), ("lr0", 0.0)],
+    [
+        ("batch", 0),
+        ("tile_px", 600),
+        ("gsd_m", -1.0),
+        ("optimizer", "Adagrad"),
+        ("lr0", 0.0),
+        ("val_tiles", 0),
+        ("patience", 0),
+        ("false_alarms_per_km2", -1.0),
+        ("epoch_tiles", -1),
+    ],
 )
 def test_an_impossible_value_is_an_error(key: str, value: object) -> None:
     with pytest.raises(RecipeError, match=key):
@@ -53,9 +71,10 @@ def test_a_value_of_another_type_is_an_error(key: str, value: object) -> None:
         replace(read_recipe(RECIPES[0]), **{key: value})  # type: ignore[arg-type]
 
 
-def test_a_run_without_an_end_is_an_error() -> None:
-    with pytest.raises(RecipeError, match="epochs or hours"):
-        replace(read_recipe(RECIPES[0]), epochs=0, hours=0.0)
+def test_a_run_has_one_end() -> None:
+    for epochs, hours in ((0, 0.0), (1, 1.0)):
+        with pytest.raises(RecipeError, match="either epochs or hours"):
+            replace(read_recipe(RECIPES[0]), epochs=epochs, hours=hours)
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe"])
@@ -72,7 +91,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 def test_the_hash_is_of_values_and_a_resume_may_change_where_and_how_long() -> None:
     recipe = read_recipe(RECIPES[0])
-    longer = replace(recipe, hours=9.0, device="cuda")
+    longer = replace(recipe, epochs=0, hours=9.0, device="cuda")
     assert recipe.sha256() == replace(recipe).sha256() != longer.sha256()
     assert recipe.sha256(leave_out=MAY_CHANGE) == longer.sha256(leave_out=MAY_CHANGE)
     assert recipe.sha256(leave_out=MAY_CHANGE) != replace(recipe, lr0=0.5).sha256(leave_out=MAY_CHANGE)

@@ -1,74 +1,83 @@
-"""Write the card of weights as a page to read: what the ONNX file says of itself, nothing else."""
+"""Put what was measured on the card of weights, list them, and write the card as a page to read."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cyclopts
 
 from pithead.card import Card
 from pithead.detector import Detector
-from pithead.evaluation import COLUMNS
+from pithead.errors import OptionError
+from pithead.evaluation import kept_results
 from pithead.files import write_whole
+from pithead.leaflet import page, selected
+from pithead.manifest import register
 from pithead.program import run
 
 app = cyclopts.App(name="card.py", help_format="plaintext")
 
 
 @app.default
-def card(weights: Path, *, out: Path | None = None) -> None:
-    """Write the card inside WEIGHTS as Markdown.
+def card(
+    weights: Path,
+    *,
+    evaluation: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True, negative="")] = (),
+    out: Path | None = None,
+) -> None:
+    """List WEIGHTS in the manifest.toml beside them and write the card inside them as Markdown.
+
+    Listing says that these are the weights you mean: it is not asked whether the list named others before.
 
     Parameters
     ----------
     weights
         An .onnx with a card.
+    evaluation
+        What training/evaluate.py --out has written of these weights, as TITLE=FOLDER: it is put on the card
+        inside of the file first. May be repeated.
     out
         Where to write; beside the weights, with the suffix .md, if not given.
     """
-    detector = Detector.open(weights)
+    detector = Detector.open(weights, verify=False)
+    facts, sha256 = detector.card, detector.sha256
+    if evaluation:
+        from pithead.stamp import stamp  # noqa: PLC0415 (listing needs no onnx)
+
+        told = dict(_told(text, facts) for text in evaluation)
+        facts = replace(facts, metrics={**facts.metrics, **told})
+        stamp(weights, weights, facts)
+        sha256 = Detector.open(weights, verify=False).sha256
+    register(weights, facts)
     target = out or weights.with_suffix(".md")
-    write_whole(target, page(detector.card, weights, detector.sha256))
+    write_whole(target, page(facts, weights.name, sha256))
     print(target)
 
 
-def page(facts: Card, weights: Path, sha256: str) -> str:
-    """The whole page."""
-    head = [
-        f"# {facts.name}",
-        f"`{weights.name}`, sha256 `{sha256}`. Written by `training/card.py` from the card inside the file.",
-        f"- Input: {facts.tile_px} px tiles at {facts.gsd_m} m, 8 bit RGB; stretch: {facts.stretch}.",
-        f"- Licence: {facts.licence}.",
-        *(f"- {key}: {_text(value)}" for key, value in facts.training.items()),
-    ]
-    sections = [_section(name, values) for name, values in facts.metrics.items()]
-    return "\n".join(head) + "\n" + "".join(sections)
+def _told(text: str, facts: Card) -> tuple[str, dict[str, Any]]:
+    """The title and what a card keeps of an evaluation, if it is of these weights.
 
-
-def _section(name: str, values: Any) -> str:  # noqa: ANN401 (what the card holds)
-    if not isinstance(values, dict) or "classes" not in values:
-        return f"\n## {name}\n\n{_text(values)}\n"
-    lines = values["lines"]
-    rows = [
-        f"| {known} | {_text(row['threshold'])} | " + " | ".join(_text(row.get(c)) for c in COLUMNS) + " |"
-        for known, row in values["classes"].items()
-    ]
-    table = [
-        f"| class | threshold | {' | '.join(COLUMNS)} |",
-        "|---" * (len(COLUMNS) + 2) + "|",
-        *rows,
-    ]
-    about = f"{values['scenes']} scenes, {values['km2']:.1f} km². `{values['command']}`"
-    parts = ", ".join(f"{key} {_text(lines[key])}" for key in ("completeness", "correctness", "quality"))
-    drawn = f"Perimeter lines within {lines['buffer_m']:g} m: {parts}, of {lines['truth_km']:.1f} km."
-    return f"\n## {name}\n\n{about}\n\n" + "\n".join(table) + f"\n\n{drawn}\n"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(part)}" for key, part in value.items())
-    return "–" if value is None else str(value)
+    Raises:
+        DatasetError: The folder does not say which weights were measured.
+        OptionError: It is no evaluation, or one of other weights.
+    """
+    title, _, name = text.rpartition("=")
+    folder = Path(name)
+    if not title:
+        raise OptionError(f"expected --evaluation TITLE=FOLDER, got {text!r}")
+    try:
+        table = json.loads((folder / "evaluation.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"expected what training/evaluate.py --out wrote in {folder}: {error}") from error
+    _, of = kept_results(folder)
+    # What was measured stands on the card, so that with the first evaluation on it it is another one.
+    if replace(of, metrics={}) != replace(facts, metrics={}):
+        raise OptionError(
+            f"expected an evaluation of {facts.name} with its present card, got one of other weights, "
+            f"thresholds or curves in {folder}: measure these weights"
+        )
+    return title, selected(table)
 
 
 if __name__ == "__main__":

@@ -1,141 +1,175 @@
-"""Measure weights on labelled scenes, through the real scan path."""
+"""Measure weights on labelled scenes, through the real scan path; or say which of two are better."""
 
-import json
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
-from pithead.classes import ClassList, load_classes
+from pithead.card import Card
 from pithead.detector import Detector
-from pithead.errors import ClassesError, DatasetError, OptionError
-from pithead.evaluation import COLUMNS, SceneResult, best_thresholds, evaluate_scene, summary
-from pithead.files import write_whole
-from pithead.labels import Label, read_jsonl
-from pithead.labels.sheet import no_sizes, read_lines
+from pithead.errors import ClassesError, OptionError
+from pithead.evaluation import (
+    COLUMNS,
+    Job,
+    SceneResult,
+    account,
+    compare,
+    jobs_of,
+    kept_results,
+    measured,
+    verdict,
+    write_account,
+)
+from pithead.evaluation.page import HEADS, about, line_words, text
 from pithead.program import run
 
 ROOT = Path(__file__).resolve().parents[1]
-SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".vrt")
+COMPARED = ("ap50", "ap50_95", "f1", "area_f1", "quality")
 app = cyclopts.App(name="evaluate.py", help_format="plaintext")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One scene for one worker."""
-
-    scene: Path
-    labels: tuple[Label, ...]
-    weights: Path
-    gsd_m: float | None
-    threads: int | None
-
-
-def measure(job: Job) -> SceneResult:
-    """Scan and compare one scene."""
-    detector = Detector.open(job.weights, threads=job.threads)
-    return evaluate_scene(job.scene, job.labels, detector, gsd_m=job.gsd_m)
 
 
 @app.default
 def evaluate(
-    weights: Path,
-    scenes: Path,
-    *,
-    labels: Path,
+    *paths: Path,
+    compare: tuple[Path, Path] | None = None,
+    labels: Path | None = None,
     out: Path | None = None,
     gsd: float | None = None,
     classes: Annotated[Path, cyclopts.Parameter(help="The class list.")] = ROOT / "labeling" / "classes.toml",
     workers: int = 1,
 ) -> None:
-    """Measure WEIGHTS on the labelled scenes of the folder SCENES and print a table.
+    """Measure weights on the labelled scenes of a folder: evaluate.py WEIGHTS DATASET.
+
+    With --compare A B DATASET: measure both and say which is better, by how much, and how surely. A and B are
+    weights, or folders that --out of this program made; of two such folders no DATASET is needed.
 
     Parameters
     ----------
-    weights
-        An .onnx with a card.
-    scenes
-        Folder of scenes; those without a line in the label file are left out.
+    paths
+        WEIGHTS, an .onnx with a card, and DATASET, a folder of scenes with labels.jsonl in it; scenes that
+        the labels do not name are left out. With --compare only DATASET.
+    compare
+        The two to compare. The difference is that of the first less the second.
     labels
-        Labels in scene pixels, one JSON object a line.
+        Labels in scene pixels, one JSON object a line, if they are not DATASET/labels.jsonl.
     out
-        Where to write the numbers as JSON, with the scores at which F1 would have been highest.
+        A folder for index.html, evaluation.json, table.md and the curves. What is measured is kept in it
+        scene by scene: the same command goes on after it was stopped. With --compare it holds the folders a
+        and b.
     gsd
         Metres per pixel of scenes without georeference.
     workers
         Scenes measured at the same time, each by one thread if more than one.
     """
-    if workers < 1:
-        raise OptionError(f"expected at least 1 worker, got {workers}")
-    card = Detector.open(weights).card
-    known = load_classes(classes)
-    if known.names != tuple(c.name for c in card.classes):
-        raise ClassesError(
-            f"expected weights of the classes {', '.join(known.names)}, got "
-            f"{', '.join(c.name for c in card.classes)}; give the class list they were trained with"
+    if compare is not None:
+        sources = [
+            _results(one, paths, labels, classes, gsd, workers, out and out / side)
+            for one, side in zip(compare, "ab", strict=True)
+        ]
+        (first, card), (second, other) = sources
+        if [known.name for known in card.classes] != [known.name for known in other.classes]:
+            raise ClassesError("expected two of the same classes to compare, got others; see their cards")
+        _print_comparison(compare, first, second, card)
+        return
+    if len(paths) != 2:
+        raise OptionError(f"expected WEIGHTS and DATASET, got {len(paths)} paths; see --help")
+    weights, dataset = paths
+    jobs = _jobs(weights, dataset, labels, classes, gsd, workers)
+    results, card = _measured(jobs, workers, out), Detector.open(weights).card
+    if out is None:
+        _print(account(results, card))
+        return
+    scenes = {job.scene.stem: job.scene for job in jobs}
+    _print(
+        write_account(out, f"{card.name} on {dataset.resolve().name}", results, card, paths=scenes, gsd_m=gsd)
+    )
+    print(out / "index.html")
+
+
+def _results(
+    source: Path, paths: tuple[Path, ...], labels: Path | None, classes: Path, gsd: float | None,
+    workers: int, out: Path | None,
+) -> tuple[list[SceneResult], Card]:  # fmt: skip
+    """What a folder keeps, or what weights give on the dataset."""
+    if source.is_dir():
+        return kept_results(source)
+    if len(paths) != 1:
+        raise OptionError(
+            f"expected one DATASET on which to compare weights, got {len(paths)} paths; see --help"
         )
-    threads = 1 if workers > 1 else None
-    found = sorted((p for p in scenes.glob("*") if p.suffix.lower() in SUFFIXES), key=lambda p: p.name)
-    truth = whole_scenes(labels, known)
-    names = {path: path.name if path.name in truth else path.stem for path in found}
-    jobs = [Job(path, truth[name], weights, gsd, threads) for path, name in names.items() if name in truth]
-    missing = sorted(truth.keys() - set(names.values()))
-    if missing and jobs:
-        shown = ", ".join(missing[:3])
-        raise DatasetError(f"expected a scene for each labelled image in {scenes}, got none for {shown}")
-    if not jobs:
-        raise DatasetError(f"expected scenes in {scenes} that {labels} names, got none; check both paths")
-    if out is not None and not out.parent.is_dir():
-        raise OptionError(f"expected a folder for --out, got {out.parent}, which is none; make it first")
-    results = _run(jobs, workers)
-    numbers = summary(results, card)
-    _print(numbers)
-    if out is not None:
-        numbers["best_thresholds"] = best_thresholds(results, card)
-        write_whole(out, json.dumps(numbers, indent=2) + "\n")
+    jobs = _jobs(source, paths[0], labels, classes, gsd, workers)
+    return _measured(jobs, workers, out), Detector.open(source).card
 
 
-def whole_scenes(labels: Path, known: ClassList) -> dict[str, tuple[Label, ...]]:
-    """The labels by image, of scenes that somebody has looked at whole."""
-    partly = next((sheet.image for sheet in read_lines(labels, known, no_sizes) if sheet.seen), None)
-    if partly is not None:
-        raise DatasetError(
-            f"expected scenes that somebody has looked at whole; of {partly} in {labels} only a part was: "
-            "what is found elsewhere in it would count as false. Measure on other scenes"
+def _jobs(
+    weights: Path, dataset: Path, labels: Path | None, classes: Path, gsd: float | None, workers: int
+) -> list[Job]:
+    return jobs_of(weights, dataset, labels or dataset / "labels.jsonl", classes, gsd, workers)
+
+
+def _measured(jobs: list[Job], workers: int, keep: Path | None) -> list[SceneResult]:
+    """Every job done, with progress on the error stream."""
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("scanning", total=len(jobs))
+        return measured(
+            jobs,
+            workers,
+            keep=keep,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    return read_jsonl(labels, known)
-
-
-def _run(jobs: list[Job], workers: int) -> list[SceneResult]:
-    progress = Console(stderr=True)
-    if workers == 1:
-        return [measure(job) for job in track(jobs, "scanning", console=progress)]
-    with ProcessPoolExecutor(workers) as pool:
-        return list(track(pool.map(measure, jobs), "scanning", total=len(jobs), console=progress))
 
 
 def _print(numbers: dict[str, Any]) -> None:
-    table = Table(title=f"{numbers['scenes']} scenes, {numbers['km2']:.1f} km²")
-    for column in ("class", "threshold", *COLUMNS):
-        table.add_column(column)
+    table = Table(title=about(numbers))
+    table.add_column("class", no_wrap=True)
+    for column in ("threshold", *HEADS.values()):
+        table.add_column(column, justify="right")
     for name, row in numbers["classes"].items():
-        table.add_row(name, _text(row["threshold"]), *(_text(row.get(column)) for column in COLUMNS))
+        cells = [_with_interval(numbers, name, column) for column in COLUMNS]
+        table.add_row(name, text(row["threshold"]), *cells)
+    mean = [_with_interval(numbers, "mean", column) for column in ("ap50", "ap50_95")]
+    table.add_row("mean", "", "", *mean)
     console = Console(width=150)
     console.print(table)
-    lines = numbers["lines"]
-    parts = ", ".join(f"{key} {_text(lines[key])}" for key in ("completeness", "correctness", "quality"))
-    console.print(f"perimeter lines within {lines['buffer_m']:g} m: {parts} of {lines['truth_km']:.1f} km")
+    for budget in next(iter(numbers["classes"].values()))["recall_at"]:
+        shares = ", ".join(f"{n} {text(row['recall_at'][budget])}" for n, row in numbers["classes"].items())
+        console.print(f"recall at {budget} false alarms per km²: {shares}")
+    errors = ", ".join(f"{name} {text(value)}" for name, value in numbers["calibration_error"].items())
+    console.print(f"expected calibration error: {errors}")
+    console.print(line_words(numbers))
 
 
-def _text(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
+def _with_interval(numbers: dict[str, Any], name: str, column: str) -> str:
+    value = (numbers["mean"] if name == "mean" else numbers["classes"][name]).get(column)
+    span = numbers["intervals"].get(name, {}).get(column)
+    return text(value) if span is None or value is None else f"{text(value)}\n{span[0]:.2f}–{span[1]:.2f}"
+
+
+def _print_comparison(
+    names: tuple[Path, Path], first: list[SceneResult], second: list[SceneResult], card: Card
+) -> None:
+    told, (a, b) = compare(first, second, card), _names(names)
+    table = Table(title=f"A {a}, B {b}; intervals are of A - B")
+    for column in ("", "figure", "A", "B", "A - B", "95 % interval", "A is higher in"):
+        table.add_column(column)
+    for d in told:
+        if d.figure in COMPARED and not (d.a is None and d.b is None):
+            span = "–" if d.interval is None else f"{d.interval.low:+.3f} to {d.interval.high:+.3f}"
+            apart = "–" if d.difference is None else f"{d.difference:+.3f}"
+            share = "–" if d.a_better is None else f"{d.a_better:.0%}"
+            table.add_row(d.of, d.figure, text(d.a), text(d.b), apart, span, share)
+    console = Console(width=150)
+    console.print(table)
+    print(verdict(told, a, b, first))
+
+
+def _names(paths: tuple[Path, Path]) -> tuple[str, str]:
+    """As short as they can be told apart."""
+    a, b = paths
+    return (a.name, b.name) if a.name != b.name else (str(a), str(b))
 
 
 if __name__ == "__main__":

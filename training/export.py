@@ -1,22 +1,32 @@
-"""Export a trained checkpoint as ONNX with its card."""
+"""Export a trained checkpoint as ONNX with its card, in single precision and, if asked for, in less."""
 
-import json
 import tempfile
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
-import numpy as np
-import numpy.typing as npt
 
 from pithead.card import Card, CardClass
 from pithead.classes import ClassList, load_classes
+from pithead.dataset import dataset_sha256, read_manifest
+from pithead.detector import Detector
 from pithead.errors import OptionError
+from pithead.half import halve
+from pithead.manifest import register
 from pithead.program import run as run_program
+from pithead.quantize import quantize
 from pithead.recipe import Recipe, read_recipe
+from pithead.sources import provenance, read_sources
+from pithead.trial import over_scenes, over_tiles
 
 ROOT = Path(__file__).resolve().parents[1]
 LICENCE = "AGPL-3.0-or-later"  # ultralytics' licence covers what is trained with it
+MOST_TILES = 400
+"""Of the validation split, to measure AP50 on."""
+RANGE_TILES = 64
+"""Of the training split, to take the ranges of values from."""
+Flag = Annotated[bool, cyclopts.Parameter(negative="")]
 app = cyclopts.App(name="export.py", help_format="plaintext")
 
 
@@ -26,14 +36,21 @@ def export(  # noqa: PLR0913 (options of a command line)
     *,
     out: Path,
     dataset: Path | None = None,
+    scenes: Path | None = None,
+    gsd: float | None = None,
+    head: Literal["auto", "one-to-one", "one-to-many"] = "auto",
+    half: Flag = False,
+    int8: Flag = False,
     tiles: int = 8,
     threshold: float = 0.25,
     thresholds: dict[str, float] | None = None,
-    metrics: Path | None = None,
     checkpoint: str = "best",
     classes: Annotated[Path, cyclopts.Parameter(help="The class list.")] = ROOT / "labeling" / "classes.toml",
 ) -> None:
     """Export the checkpoint of the training RUN to OUT, if ONNX Runtime gives what torch gave.
+
+    OUT is listed in the manifest.toml beside it. Calibrate and measure it next; training/half.py and
+    training/quantize.py make smaller forms of what came of that.
 
     Parameters
     ----------
@@ -43,87 +60,89 @@ def export(  # noqa: PLR0913 (options of a command line)
         The .onnx file to write.
     dataset
         Dataset whose validation tiles are compared, instead of the recipe's.
+    scenes
+        Folder of scenes with labels.jsonl: AP50 is measured on them instead of the validation tiles.
+    gsd
+        Metres per pixel of its scenes without georeference.
+    head
+        Which head of the network answers; auto measures both and takes the better.
+    half
+        Write OUT-fp16.onnx, too: half precision, for GPUs.
+    int8
+        Write OUT-int8.onnx, too: 8-bit integers, for CPUs.
     tiles
-        How many of them.
+        How many validation tiles are compared with torch, row by row.
     threshold
-        Lowest score of a detection.
+        Lowest score of a detection, until training/calibrate.py chooses better ones.
     thresholds
         The same for single classes: --thresholds.mine_head 0.4
-    metrics
-        JSON of measured numbers to put on the card.
     checkpoint
         best or last.
     """
-    recipe = read_recipe(run / "recipe.toml")
+    recipe, known = read_recipe(run / "recipe.toml"), load_classes(classes)
     folder = dataset or Path(recipe.dataset)
-    known = load_classes(classes)
     chosen = {**dict.fromkeys(known.names, threshold), **(thresholds or {})}
     if set(chosen) != set(known.names):
         raise OptionError(f"expected thresholds for {', '.join(known.names)}, got {', '.join(chosen)}")
-    _export(
-        run / "weights" / f"{checkpoint}.pt", out, recipe, (known, chosen), _metrics(metrics), folder, tiles
-    )
-
-
-def _export(
-    weights: Path,
-    out: Path,
-    recipe: Recipe,
-    classes: tuple[ClassList, dict[str, float]],
-    metrics: dict[str, Any],
-    dataset: Path,
-    count: int,
-) -> None:
     from pithead.learning.quiet import quiet_ultralytics  # noqa: PLC0415 (--help needs no torch)
 
     with tempfile.TemporaryDirectory() as settings:
         quiet_ultralytics(Path(settings))
-        from pithead.export import export as write  # noqa: PLC0415
-        from pithead.export import read_checkpoint  # noqa: PLC0415
+        from pithead.export import LabelledTiles, read_checkpoint, ship  # noqa: PLC0415
 
-        model, facts = read_checkpoint(weights)
-        card = _card(out.stem, recipe, *classes, metrics, facts)
-        parity = write(model, card, out, _tiles(dataset, recipe.tile_px, count))
-    print(
-        f"{out}: {parity.rows} rows of {parity.tiles} tiles agree with torch "
-        f"within {parity.shift_px:.2g} px and {parity.score_change:.2g} of score"
-    )
+        model, facts = read_checkpoint(run / "weights" / f"{checkpoint}.pt")
+        card = _card(out.stem, recipe, (known, chosen), {**facts, "data": _data(folder)})
+        held_out = LabelledTiles(folder, "val", recipe.tile_px, MOST_TILES)
+        measure = over_tiles(held_out, f"{len(held_out)} validation tiles")
+        if scenes is not None:
+            measure = over_scenes(scenes, scenes / "labels.jsonl", known, gsd)
+        pixels = held_out.pixels(tiles)
+        shipped = ship(model, card, out, pixels, measure, head)
+        print(f"{out}: {shipped}")
+        _list(out)
+        if half:
+            other = out.with_name(f"{out.stem}-fp16.onnx")
+            print(f"{other}: {halve(out, other, pixels, measure)}")
+            _list(other)
+        if int8:
+            other = out.with_name(f"{out.stem}-int8.onnx")
+            learnt = LabelledTiles(folder, "train", recipe.tile_px, RANGE_TILES).pixels(RANGE_TILES)
+            print(f"{other}: {quantize(out, other, learnt, measure)}")
+            _list(other)
+
+
+def _list(weights: Path) -> None:
+    register(weights, Detector.open(weights, verify=False).card)
 
 
 def _card(
-    name: str,
-    recipe: Recipe,
-    known: ClassList,
-    thresholds: dict[str, float],
-    metrics: dict[str, Any],
-    facts: dict[str, Any],
+    name: str, recipe: Recipe, classes: tuple[ClassList, dict[str, float]], facts: dict[str, Any]
 ) -> Card:
-    classes = tuple(CardClass(c.name, c.geometry, c.colour, thresholds[c.name]) for c in known.classes)
-    training = {**facts, "model": recipe.model, "started_from": Path(recipe.weights).name}
-    return Card(name, classes, recipe.tile_px, recipe.gsd_m, LICENCE, training=training, metrics=metrics)
+    known, thresholds = classes
+    training = {
+        **facts,
+        "model": recipe.model,
+        "started_from": Path(recipe.weights).name,
+        "false_alarms_per_km2": recipe.false_alarms_per_km2,
+    }
+    table = tuple(CardClass(c.name, c.geometry, c.colour, thresholds[c.name]) for c in known.classes)
+    return Card(name, table, recipe.tile_px, recipe.gsd_m, LICENCE, training=training)
 
 
-def _metrics(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"expected measured numbers as JSON at {path}: {error}") from error
-    if not isinstance(table, dict):
-        raise OptionError(f"expected a JSON object at {path}, got {type(table).__name__}")
-    return table
-
-
-def _tiles(dataset: Path, tile_px: int, count: int) -> npt.NDArray[np.uint8]:
-    """Return tiles of the validation split, spread over it."""
-    from pithead.learning.samples import read_pixels, read_tiles  # noqa: PLC0415
-
-    found = read_tiles(dataset, "val")
-    if count < 1 or not found:
-        raise OptionError(f"expected at least 1 validation tile to compare on, {dataset} has {len(found)}")
-    chosen = found[:: max(1, len(found) // count)][:count]
-    return np.stack([read_pixels(tile.path, tile_px) for tile in chosen])
+def _data(dataset: Path) -> dict[str, Any]:
+    """What the network has learnt from, by the dataset's manifest and the cards of the sources."""
+    tiles = read_manifest(dataset)
+    learnt = [tile for tile in tiles if tile.split == "train"]
+    objects: Counter[str] = Counter()
+    for tile in learnt:
+        objects.update(tile.counts)
+    return {
+        "sha256": dataset_sha256(tiles),
+        "tiles": {"train": len(learnt), "val": len(tiles) - len(learnt)},
+        "scenes": len({tile.scene for tile in tiles}),
+        "objects": dict(sorted(objects.items())),
+        "sources": provenance(Counter(t.scene for t in tiles), read_sources(ROOT / "datasets" / "sources")),
+    }
 
 
 if __name__ == "__main__":

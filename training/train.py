@@ -1,33 +1,40 @@
 """Train a detector by a recipe."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 
 from pithead.classes import load_classes
-from pithead.dataset import dataset_sha256, read_manifest
 from pithead.program import run as run_program
-from pithead.recipe import MAY_CHANGE, Recipe, read_recipe
+from pithead.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 app = cyclopts.App(name="train.py", help_format="plaintext")
 
 
 @app.default
-def train(
+def train(  # noqa: PLR0913 (options of a command line)
     recipe: Path,
     *,
     out: Path = Path("out/runs"),
     dataset: str | None = None,
     weights: str | None = None,
+    epochs: int | None = None,
     hours: float | None = None,
     device: str | None = None,
     resume: bool = False,
     classes: Annotated[Path, cyclopts.Parameter(help="The class list.")] = ROOT / "labeling" / "classes.toml",
 ) -> None:
-    """Train by RECIPE into the folder OUT/NAME of the recipe: weights/best.pt, last.pt, curves.csv, run.json.
+    """Train by RECIPE into the folder OUT/NAME of the recipe.
+
+    The folder gets weights/best.pt and last.pt, results.csv, pictures of curves and tiles, run.json, what
+    TensorBoard shows (tensorboard --logdir OUT), and state.pt for --resume. Set MLFLOW_TRACKING_URI to report
+    to a tracking server too.
 
     Parameters
     ----------
@@ -38,41 +45,44 @@ def train(
     dataset
         Folder with manifest.jsonl, instead of the recipe's.
     weights
-        Checkpoint to start from, instead of the recipe's.
+        What to start from, instead of the recipe's.
+    epochs
+        Epochs, instead of the recipe's epochs or hours.
     hours
-        Time budget, instead of the recipe's.
+        Time budget, instead of the recipe's epochs or hours.
     device
-        cpu, cuda or cuda:N, instead of the recipe's.
+        cpu, cuda, cuda:N or cuda:N,M, instead of the recipe's.
     resume
         Go on with a run that was stopped; begins one if there is none.
     """
-    changes: dict[str, Any] = {"dataset": dataset, "weights": weights, "hours": hours, "device": device}
+    changes: dict[str, Any] = {"dataset": dataset, "weights": weights, "device": device}
+    if epochs is not None or hours is not None:
+        changes |= {"epochs": epochs or 0, "hours": hours or 0.0}
     plan = dataclasses.replace(read_recipe(recipe), **{k: v for k, v in changes.items() if v is not None})
-    folder = out / plan.name
-    folder.mkdir(parents=True, exist_ok=True)
-    _train(plan, folder, classes, resume=resume)
+    devices = plan.device.count(",") + 1
+    if devices > 1 and "LOCAL_RANK" not in os.environ:
+        _on_all(devices)
+    else:
+        _train(plan, out / plan.name, classes, resume=resume)
+
+
+def _on_all(devices: int) -> None:
+    """Run this same command once for each device."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(devices)]
+    done = subprocess.run([sys.executable, *launcher, *sys.argv], check=False)  # noqa: S603
+    if done.returncode:
+        raise SystemExit(done.returncode)
 
 
 def _train(plan: Recipe, folder: Path, classes: Path, *, resume: bool) -> None:
     from pithead.learning.quiet import quiet_ultralytics  # noqa: PLC0415 (--help needs no torch)
 
-    quiet_ultralytics(folder / "settings")
-    from pithead.learning.loop import Run, train, versions  # noqa: PLC0415
+    quiet_ultralytics(folder / "settings", progress=True, mlflow="MLFLOW_TRACKING_URI" in os.environ)
+    from pithead.learning.plan import prepare  # noqa: PLC0415
+    from pithead.learning.runs import learn  # noqa: PLC0415
 
-    facts = {
-        "recipe_sha256": plan.sha256(),
-        "resume_sha256": plan.sha256(leave_out=MAY_CHANGE),
-        "dataset_sha256": dataset_sha256(read_manifest(Path(plan.dataset))),
-        "versions": versions(),
-    }
-    names = tuple(info.name for info in load_classes(classes).classes)
-    run = Run(plan, Path(plan.dataset), folder, names, facts)
-    best = train(run, resume=resume, log=_log)
+    best = learn(prepare(plan, folder, load_classes(classes), resume=resume))
     print(f"done: {best}")
-
-
-def _log(row: dict[str, float]) -> None:
-    print("  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
 
 
 if __name__ == "__main__":

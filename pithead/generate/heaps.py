@@ -35,7 +35,10 @@ MATERIALS: dict[str, Colour] = {
     "gravel": (0.4, 0.39, 0.375, 0.41),
     "ore": (0.27, 0.13, 0.085, 0.3),
     "salt": (0.75, 0.75, 0.74, 0.7),
+    "unknown": (0.13, 0.105, 0.09, 0.15),
 }
+TAUGHT = frozenset({"coal", "spoil", "unknown"})
+"""Dark bulk: what the guide keeps apart from it (sand, gravel, ore, salt) is a hard negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def heap_surface(u: FloatGrid, v: FloatGrid, heap: Heap, slope: float) -> FloatG
 def draw_heap(rng: np.random.Generator, scale: float, slope: float) -> Heap:
     """A heap of a kind drawn by chance: cone, ridge, curved ridge or flat top."""
     radius = float(np.clip(np.exp(rng.normal(np.log(9 * scale), 0.45)), 4.6, 24 * scale))
-    kind = rng.choice(["cone", "ridge", "curve", "flat"], p=[0.25, 0.3, 0.2, 0.25])
+    kind = rng.choice(["cone", "ridge", "curve", "flat"], p=[0.2, 0.26, 0.17, 0.37])
     if kind == "cone":
         crest = np.zeros((1, 2))
     else:
@@ -90,7 +93,7 @@ def draw_heap(rng: np.random.Generator, scale: float, slope: float) -> Heap:
         t = np.linspace(-1, 1, 9 if kind == "curve" else 4)
         crest = np.stack([t * length / 2, bend * (1 - t * t) * length / 2], axis=1)
         crest[:, 1] -= crest[:, 1].mean()
-    level = slope * radius * rng.uniform(0.35, 0.75) if kind == "flat" else np.inf
+    level = slope * radius * rng.uniform(0.2, 0.75) if kind == "flat" else np.inf
     return Heap(crest, radius, float(level))
 
 
@@ -163,7 +166,7 @@ def _cover(canvas: Canvas, patch: Patch, top: FloatGrid, colour: Colour, rng: np
 
 def _dust(colour: Colour, rng: np.random.Generator) -> Colour:
     """The stuff trodden into the ground: paler than the heap when it is dark."""
-    red, green, blue, infrared = np.array(colour) * rng.uniform(1.1, 2.0 if colour[0] < 0.12 else 1.2)
+    red, green, blue, infrared = np.array(colour) * rng.uniform(0.95, 1.9 if colour[0] < 0.15 else 1.2)
     return float(red), float(green), float(blue), float(infrared)
 
 
@@ -191,7 +194,7 @@ def _build(
     if patch is None:
         return []
     top = pour(patch, heaps, slope, canvas.gsd_m, rng)
-    colour = vary(MATERIALS[material], rng, 0.25 if material == "coal" else 0.12)
+    colour = vary(MATERIALS[material], rng, 0.45 if material == "coal" else 0.2)
     found: list[Truth] = []
     for mask in footprints(top, canvas.gsd_m):
         box = mask_rectangle(canvas, patch, mask)
@@ -201,9 +204,12 @@ def _build(
         found.append(_truth(box, mask, top, material, canvas.gsd_m))
     free = ~canvas.taken[patch.rows, patch.cols]
     before = canvas.albedo[patch.rows, patch.cols].copy()
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         dusted = rectangle(x_m, y_m, angle, *(2 * np.array([half_u, half_v]) * rng.uniform(0.75, 1.05, 2)))
-        pad(canvas, dusted, vary(_dust(colour, rng), rng), float(rng.uniform(0.4, 0.95)), rng)
+        # A yard that has held the stuff for years has its colour: only relief tells the heap from it.
+        same = rng.random() < 0.4
+        tone = vary(colour, rng, 0.1) if same else vary(_dust(colour, rng), rng)
+        pad(canvas, dusted, tone, float(rng.uniform(0.85, 1.0) if same else rng.uniform(0.4, 0.95)), rng)
     _cover(canvas, patch, top, colour, rng)
     canvas.albedo[patch.rows, patch.cols][~free] = before[~free]
     canvas.raise_to(patch, top > 0, top)
@@ -221,7 +227,7 @@ def _truth(box: Points, mask: BoolGrid, top: FloatGrid, material: str, gsd_m: fl
         "area_m2": round(float(mask.sum()) * gsd_m**2, 1),
         "box_area_m2": round(long_m * short_m, 1),
     }
-    return Truth("coal_heap" if material == "coal" else "hard_negative", box, attributes=facts)
+    return Truth("coal_heap" if material in TAUGHT else "hard_negative", box, attributes=facts)
 
 
 def _stacker(canvas: Canvas, truth: Truth, rng: np.random.Generator) -> None:
@@ -239,6 +245,18 @@ def _stacker(canvas: Canvas, truth: Truth, rng: np.random.Generator) -> None:
     block(canvas, end, float(rng.uniform(3, 7)), colour)
 
 
+def _bay(canvas: Canvas, truth: Truth, rng: np.random.Generator) -> None:
+    """Low walls on two or three sides of a heap."""
+    corners = truth.points_m
+    centre = corners.mean(axis=0)
+    wall = vary((0.4, 0.39, 0.37, 0.4), rng, 0.2)
+    for first in range(int(rng.integers(2, 4))):
+        ends = centre + (corners[[first, (first + 1) % 4]] - centre) * (
+            1 + 1.2 / np.hypot(*(corners[first] - centre))
+        )
+        beam(canvas, ends[0], ends[1], 1.0, (2.5, 2.5), wall)
+
+
 def _trucks(canvas: Canvas, x_m: float, y_m: float, reach_m: float, rng: np.random.Generator) -> None:
     """Some lorries and loaders beside the heaps."""
     for _ in range(int(rng.integers(0, 5))):
@@ -252,8 +270,15 @@ def _trucks(canvas: Canvas, x_m: float, y_m: float, reach_m: float, rng: np.rand
             block(canvas, lorry, float(rng.uniform(2, 3.2)), roof_colour(rng))
 
 
-def add_heap_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
-    """One to eight coal heaps on dusted ground; False when there is no free room.
+def add_heap_yard(
+    canvas: Canvas,
+    x_m: float,
+    y_m: float,
+    angle: float,
+    rng: np.random.Generator,
+    material: str | None = None,
+) -> bool:
+    """One to eight heaps of coal, spoil or dark bulk on dusted ground; False when there is no free room.
 
     Args:
         canvas: Where to build.
@@ -261,15 +286,19 @@ def add_heap_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.
         y_m: Centre of the yard.
         angle: Radians clockwise on the screen of the rows.
         rng: Source of chance.
+        material: One of those taught; by chance, mostly coal, if not given.
     """
+    stuff = material or str(rng.choice(["coal", "spoil", "unknown"], p=[0.74, 0.13, 0.13]))
     slope = float(np.tan(np.radians(35)))
     count = int(rng.choice([1, 2, 3, 4, 5, 6, 7, 8], p=[0.28, 0.2, 0.15, 0.12, 0.09, 0.07, 0.05, 0.04]))
-    scale = float(np.exp(rng.normal(0, 0.35)))
-    heaps = [draw_heap(rng, min(scale, 1.4), slope) for _ in range(count)]
+    scale = float(np.exp(rng.normal(0.15, 0.42)))
+    heaps = [draw_heap(rng, min(scale, 2.0 if count < 4 else 1.4), slope) for _ in range(count)]
     heaps = [_lobed(heap, rng) for heap in heaps]
-    found = _build(canvas, (x_m, y_m, angle), lay_out(heaps, rng), "coal", rng)
+    found = _build(canvas, (x_m, y_m, angle), lay_out(heaps, rng), stuff, rng)
     if not found:
         return False
+    if len(found) == 1 and rng.random() < 0.3:
+        _bay(canvas, found[0], rng)
     if rng.random() < 0.4:
         _stacker(canvas, found[int(rng.integers(len(found)))], rng)
     _trucks(canvas, x_m, y_m, 20 + 8 * count, rng)
@@ -296,9 +325,8 @@ def add_distractor_heap(
         angle: Radians clockwise on the screen.
         rng: Source of chance.
     """
-    names = [name for name in MATERIALS if name != "coal"]
-    material = str(rng.choice(names, p=[0.25, 0.25, 0.17, 0.17, 0.1, 0.06]))
-    scale = float(rng.uniform(1, 3.2)) if material.startswith("spoil") else float(rng.uniform(0.6, 1.2))
+    material = str(rng.choice(["sand", "gravel", "ore", "salt"], p=[0.38, 0.36, 0.17, 0.09]))
+    scale = float(rng.uniform(0.6, 2.0))
     slope = float(np.tan(np.radians(35)))
     heaps = [_lobed(draw_heap(rng, scale, slope), rng) for _ in range(int(rng.integers(1, 5)))]
     found = _build(canvas, (x_m, y_m, angle), lay_out(heaps, rng), material, rng)

@@ -75,9 +75,9 @@ def draw_fence(rng: np.random.Generator) -> Fence:
     )
 
 
-def draw_ring(rng: np.random.Generator) -> Points:
-    """A ring (M, 2) round 0: rectangle, L or irregular, 60 m to some km round, clockwise on the screen."""
-    size = float(np.clip(np.exp(rng.normal(np.log(190), 0.5)), 70, 700))
+def draw_ring(rng: np.random.Generator, size_m: float | None = None) -> Points:
+    """A ring (M, 2) round 0: rectangle, L or irregular, of a width or 70 to 700 m, clockwise as seen."""
+    size = size_m or float(np.clip(np.exp(rng.normal(np.log(190), 0.5)), 70, 700))
     shape = rng.choice(["rectangle", "l", "irregular"], p=[0.5, 0.2, 0.3])
     a, b = size / 2, size / 2 * rng.uniform(0.5, 1.0)
     if shape == "rectangle":
@@ -153,7 +153,7 @@ def add_towers(
             )
 
 
-def _gates(line_m: Points, rng: np.random.Generator, *, closed: bool) -> tuple[tuple[float, float], ...]:
+def draw_gates(line_m: Points, rng: np.random.Generator, *, closed: bool) -> tuple[tuple[float, float], ...]:
     """One or two gates, each 6 m wide, well inside a side."""
     ring = np.concatenate([line_m, line_m[:1]]) if closed else line_m
     sides = np.hypot(*np.diff(ring, axis=0).T)
@@ -293,7 +293,7 @@ def add_compound(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.r
     kind = str(rng.choice(["prison_like", "military_like", "industrial"], p=[0.5, 0.2, 0.3]))
     _ground(canvas, ring, rng)
     line = ring if closed else np.roll(ring, int(rng.integers(len(ring))), axis=0)[: max(3, len(ring) - 1)]
-    gates = _gates(line, rng, closed=closed)
+    gates = draw_gates(line, rng, closed=closed)
     for gate in gates:
         add_gatehouse(canvas, line, gate, rng, closed=closed)
     build_fence(canvas, line, fence, gates, closed=closed)

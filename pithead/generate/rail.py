@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from pithead.generate.canvas import Canvas, FloatGrid, Patch, Truth
+from pithead.generate.outlines import clip_rectangle
 from pithead.generate.parts import (
     Colour,
     Points,
@@ -23,11 +22,18 @@ from pithead.generate.parts import (
     tight_rectangle,
     vary,
 )
+from pithead.generate.sidings import (
+    SAGITTA_M,
+    WAGON_GAP_M,
+    Rake,
+    Yard,
+    draw_group,
+    draw_groups,
+    draw_yard,
+    rake_outline,
+)
 
-WAGON_GAP_M = 1.0
-GROUP_GAP_M = 45.0  # the labelling guide parts groups from 40 m on
 GAUGE_M = 1.5
-SAGITTA_M = 1.6  # a group on a curve is kept short enough that its box fits
 
 BALLASTS: tuple[Colour, ...] = (
     (0.24, 0.22, 0.2, 0.24),
@@ -50,141 +56,15 @@ WAGONS: dict[str, tuple[Colour, ...]] = {
         (0.68, 0.68, 0.67, 0.66),
         (0.3, 0.28, 0.26, 0.3),
     ),
+    "flat": (
+        (0.45, 0.13, 0.08, 0.4),
+        (0.10, 0.18, 0.38, 0.25),
+        (0.55, 0.55, 0.53, 0.55),
+        (0.5, 0.32, 0.1, 0.45),
+        (0.15, 0.14, 0.13, 0.16),
+    ),
 }
 LOADS: tuple[Colour, ...] = ((0.04, 0.04, 0.04, 0.045), (0.05, 0.048, 0.046, 0.05), (0.16, 0.12, 0.1, 0.17))
-
-
-@dataclass(frozen=True, slots=True)
-class Yard:
-    """Parallel tracks along a line or a gentle arc.
-
-    Attributes:
-        x_m: Centre.
-        y_m: Centre.
-        angle: Radians clockwise on the screen of the tracks at the centre.
-        radius_m: Of the arc, inf for straight; its centre is at +v.
-        length_m: Of the tracks.
-        tracks_m: (T,) offsets across, growing.
-    """
-
-    x_m: float
-    y_m: float
-    angle: float
-    radius_m: float
-    length_m: float
-    tracks_m: npt.NDArray[np.float64]
-
-    def on_canvas(self, along_m: npt.ArrayLike, across_m: npt.ArrayLike) -> Points:
-        """Metres along and across the tracks to canvas metres (M, 2)."""
-        s, d = np.broadcast_arrays(np.asarray(along_m, np.float64), np.asarray(across_m, np.float64))
-        local = np.stack([s, d], axis=-1).reshape(-1, 2).copy()
-        if np.isfinite(self.radius_m):
-            turn = local[:, 0] / self.radius_m
-            room = self.radius_m - local[:, 1]
-            local = np.stack([room * np.sin(turn), self.radius_m - room * np.cos(turn)], axis=1)
-        return place(local, self.x_m, self.y_m, self.angle)
-
-    def along_across(self, patch: Patch) -> tuple[FloatGrid, FloatGrid]:
-        """Metres along and across the tracks of the cells of a patch with the yard's centre and angle."""
-        if not np.isfinite(self.radius_m):
-            return patch.u, patch.v
-        radius = np.float32(self.radius_m)
-        s = radius * np.arctan2(patch.u, radius - patch.v)
-        # radius - hypot(...) loses metres to float32 at 3 km; this form does not
-        reach = np.hypot(patch.u, radius - patch.v)
-        d = (2 * radius * patch.v - patch.u**2 - patch.v**2) / (radius + reach)
-        return s, d
-
-
-@dataclass(frozen=True, slots=True)
-class Rake:
-    """Wagons on one track: all of one pitch, each of its own colour.
-
-    Attributes:
-        track_m: Offset of the track.
-        start_m: Along the track, end of the first wagon.
-        count: Wagons.
-        wagon_m: Length and width of a wagon.
-        kind: open, covered or tank.
-    """
-
-    track_m: float
-    start_m: float
-    count: int
-    wagon_m: tuple[float, float]
-    kind: str
-
-    @property
-    def stop_m(self) -> float:
-        """Along the track, end of the last wagon."""
-        return self.start_m + self.count * (self.wagon_m[0] + WAGON_GAP_M) - WAGON_GAP_M
-
-
-def rake_outline(yard: Yard, rake: Rake) -> Points:
-    """Corners of all wagons of a rake, canvas metres (M, 2)."""
-    starts = rake.start_m + np.arange(rake.count) * (rake.wagon_m[0] + WAGON_GAP_M)
-    ends = np.concatenate([starts, starts + rake.wagon_m[0]])
-    half = rake.wagon_m[1] / 2
-    return np.concatenate([yard.on_canvas(ends, rake.track_m + side) for side in (-half, half)])
-
-
-def draw_yard(x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> Yard:
-    """A yard of two to six tracks, straight or on an arc of 900 m or more."""
-    count = int(rng.choice([2, 3, 4, 5, 6], p=[0.22, 0.26, 0.24, 0.16, 0.12]))
-    spacing = rng.uniform(4.5, 5.5)
-    offsets = np.asarray((np.arange(count) - (count - 1) / 2) * spacing, np.float64)
-    radius = float(rng.uniform(900, 4000)) if rng.random() < 0.4 else np.inf
-    return Yard(x_m, y_m, angle, radius, float(rng.uniform(160, 560)), offsets)
-
-
-def split_tracks(count: int, rng: np.random.Generator) -> list[list[int]]:
-    """Blocks of one to three neighbouring tracks with an empty track between them."""
-    blocks: list[list[int]] = []
-    at = 0
-    while at < count:
-        size = min(int(rng.choice([1, 2, 3], p=[0.3, 0.45, 0.25])), count - at)
-        blocks.append(list(range(at, at + size)))
-        at += size + 1
-    return blocks
-
-
-def draw_groups(yard: Yard, rng: np.random.Generator) -> list[list[Rake]]:
-    """Groups of rakes: neighbours in one group, groups far apart along or with an empty track between."""
-    longest = min(25 * 15.0, yard.length_m - 20)
-    if np.isfinite(yard.radius_m):
-        longest = min(longest, float(np.sqrt(8 * SAGITTA_M * yard.radius_m)))
-    groups: list[list[Rake]] = []
-    at = -yard.length_m / 2 + rng.uniform(10, 30)
-    end = yard.length_m / 2 - 10
-    blocks = split_tracks(len(yard.tracks_m), rng)
-    while end - at > 46:
-        length = min(float(rng.uniform(46, longest)), end - at)
-        for members in blocks:
-            if rng.random() < 0.65 or (not groups and members is blocks[-1]):
-                rakes = _group(yard, members, (at, at + length), rng)
-                if rakes:
-                    groups.append(rakes)
-        at += length + GROUP_GAP_M + rng.uniform(2, 60)
-        blocks = split_tracks(len(yard.tracks_m), rng)
-    return groups
-
-
-def _group(
-    yard: Yard, members: list[int], reach_m: tuple[float, float], rng: np.random.Generator
-) -> list[Rake]:
-    rakes: list[Rake] = []
-    kind = str(rng.choice(["open", "covered", "tank"], p=[0.5, 0.28, 0.22]))
-    for member in members:
-        wagon = (float(rng.uniform(12.5, 15.5)), float(rng.uniform(2.8, 3.2)))
-        start = reach_m[0] + float(rng.uniform(0, 8))
-        room = reach_m[1] - start - float(rng.uniform(0, 10))
-        count = int((room + WAGON_GAP_M) // (wagon[0] + WAGON_GAP_M))
-        if count >= 2:
-            most = 25 if len(members) > 1 else int(rng.integers(4, 10))
-            rakes.append(Rake(float(yard.tracks_m[member]), start, min(count, most), wagon, kind))
-        if rng.random() < 0.25:
-            kind = str(rng.choice(["open", "covered", "tank"]))
-    return rakes
 
 
 def lay_tracks(canvas: Canvas, patch: Patch, yard: Yard, rng: np.random.Generator) -> None:
@@ -253,7 +133,7 @@ def _wagons(
     """Colour (n, 4) and height (n,) of the cells of a rake."""
     palette = WAGONS[rake.kind]
     first = int(rng.integers(len(palette)))
-    picks = np.where(rng.random(rake.count) < 0.75, first, rng.integers(len(palette), size=rake.count))
+    picks = np.where(rng.random(rake.count) < rake.alike, first, rng.integers(len(palette), size=rake.count))
     tones = np.array([vary(palette[int(pick)], rng, 0.1) for pick in picks], np.float32)
     colour = tones[number]
     length, width = rake.wagon_m
@@ -266,6 +146,10 @@ def _wagons(
         colour = np.where(within[:, None], np.where(full[:, None], load * grain, colour * 0.5), colour)
         heap = 0.5 * np.sin(np.pi * along / length) - 0.5 * side
         height += np.where(within, np.where(full, heap, np.float32(-1.2)), np.float32(0.0)).astype(np.float32)
+    elif rake.kind == "flat":
+        box = (along > 0.5) & (along < length - 0.5) & (np.abs(along - length / 2) > 0.2)
+        colour = np.where(box[:, None], colour, np.float32(0.1))
+        height -= np.where(box, np.float32(0), np.float32(2.4))
     elif rake.kind == "tank":
         height = 1.3 + 2 * np.sqrt(np.clip(1 - (side / (width / 2)) ** 2, 0, 1))
         middle = (np.abs(along - length / 2) < 0.7) & (side < 0.7)
@@ -341,10 +225,26 @@ def add_rack(
     return corners
 
 
+def _room(canvas: Canvas, yard: Yard) -> Patch | None:
+    """The cells of a yard, which may reach over the canvas' edge; None where something stands already."""
+    edge = yard.tracks_m[-1] + 7
+    ends = yard.length_m / 2 * np.linspace(-1, 1, 9)
+    outline = np.concatenate([yard.on_canvas(ends, -edge), yard.on_canvas(ends, edge)])
+    if not inside_canvas(canvas, np.array([[yard.x_m, yard.y_m]]), 12) or not canvas.free(
+        tight_rectangle(outline)
+    ):
+        return None
+    reach = outline - np.array([yard.x_m, yard.y_m])
+    axis = np.array([np.cos(yard.angle), np.sin(yard.angle)])
+    half_u, half_v = np.abs(reach @ axis).max(), np.abs(reach @ np.array([-axis[1], axis[0]])).max()
+    return canvas.patch(yard.x_m, yard.y_m, yard.angle, float(half_u), float(half_v))
+
+
 def add_rail_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.random.Generator) -> bool:
     """Tracks with wagon groups, sometimes a rack or a bunker; False when there is no free room.
 
-    One label a group: groups are 45 m apart along the tracks or have an empty track between them.
+    One label a group: groups are 72 m apart along the tracks or have two empty tracks between them. A yard
+    may reach over the edge of the canvas; its labels are cut there.
 
     Args:
         canvas: Where to build.
@@ -354,55 +254,64 @@ def add_rail_yard(canvas: Canvas, x_m: float, y_m: float, angle: float, rng: np.
         rng: Source of chance.
     """
     yard = draw_yard(x_m, y_m, angle, rng)
-    edge = yard.tracks_m[-1] + 7
-    ends = yard.length_m / 2 * np.linspace(-1, 1, 9)
-    outline = np.concatenate([yard.on_canvas(ends, -edge), yard.on_canvas(ends, edge)])
-    bounds = tight_rectangle(outline)
-    if not inside_canvas(canvas, bounds, 2) or not canvas.free(bounds):
-        return False
-    reach = outline - np.array([x_m, y_m])
-    axis = np.array([np.cos(angle), np.sin(angle)])
-    half_u, half_v = np.abs(reach @ axis).max(), np.abs(reach @ np.array([-axis[1], axis[0]])).max()
-    patch = canvas.patch(x_m, y_m, angle, float(half_u), float(half_v))
+    patch = _room(canvas, yard)
     if patch is None:
         return False
     lay_tracks(canvas, patch, yard, rng)
     s, d = yard.along_across(patch)
-    canvas.take(patch, (np.abs(d) <= edge) & (np.abs(s) <= yard.length_m / 2))
+    canvas.take(patch, (np.abs(d) <= yard.tracks_m[-1] + 7) & (np.abs(s) <= yard.length_m / 2))
     for end in (-1, 1):
         _lead(canvas, yard, end, rng)
     plan = rng.random()
-    if plan < 0.2 and yard.length_m > 120:
-        length = float(rng.uniform(60, min(200, yard.length_m - 30)))
-        if np.isfinite(yard.radius_m):
-            length = min(length, float(np.sqrt(8 * SAGITTA_M * yard.radius_m)))
-        corners = add_rack(canvas, yard, (-length / 2, length / 2), rng)
-        if corners is not None:
-            canvas.truths.append(_truth(corners, "rack", 0))
+    if plan < 0.2:
+        _rack_with_wagons(canvas, patch, yard, rng)
         return True
     groups = draw_groups(yard, rng)
     for rakes in groups:
         outline = np.concatenate([rake_outline(yard, rake) for rake in rakes])
         for rake in rakes:
             park(canvas, patch, yard, rake, rng)
-        canvas.truths.append(_truth(tight_rectangle(outline), "wagons", sum(rake.count for rake in rakes)))
+        _label(canvas, tight_rectangle(outline), "wagons", sum(rake.count for rake in rakes))
     if plan > 0.75:
         _load_somewhere(canvas, yard, groups, rng)
     return True
+
+
+def _rack_with_wagons(canvas: Canvas, patch: Patch, yard: Yard, rng: np.random.Generator) -> None:
+    """A rack, mostly with wagons under and beside it: one label round both."""
+    length = float(rng.uniform(60, min(200, yard.length_m - 20)))
+    if np.isfinite(yard.radius_m):
+        length = min(length, float(np.sqrt(8 * SAGITTA_M * yard.radius_m)))
+    outlines: list[Points] = []
+    if rng.random() < 0.75:
+        reach = length / 2 * float(rng.uniform(0.9, 1.25))
+        most = min(len(yard.tracks_m), 4)
+        for rake in draw_group(yard, list(range(most)), (-reach, reach), rng):
+            park(canvas, patch, yard, rake, rng)
+            outlines.append(rake_outline(yard, rake))
+    near = Yard(yard.x_m, yard.y_m, yard.angle, yard.radius_m, yard.length_m, yard.tracks_m[:4])
+    corners = add_rack(canvas, near, (-length / 2, length / 2), rng)
+    if corners is not None:
+        _label(canvas, tight_rectangle(np.concatenate([corners, *outlines])), "rack", 0)
 
 
 def _load_somewhere(canvas: Canvas, yard: Yard, groups: list[list[Rake]], rng: np.random.Generator) -> None:
     """A bunker on a free stretch of the tracks, 25 m from any wagon, if there is one."""
     busy = [(rake.start_m - 25, rake.stop_m + 25) for rakes in groups for rake in rakes]
     for along in rng.uniform(-yard.length_m / 2 + 12, yard.length_m / 2 - 12, 12):
-        if all(along < low or along > high for low, high in busy):
-            canvas.truths.append(_truth(add_loader(canvas, yard, float(along), rng), "rack", 0))
+        spot = yard.on_canvas([float(along)], 0.0)
+        if inside_canvas(canvas, spot, 30) and all(along < low or along > high for low, high in busy):
+            _label(canvas, add_loader(canvas, yard, float(along), rng), "rack", 0)
             return
 
 
-def _truth(corners: Points, kind: str, wagons: int) -> Truth:
-    long_m, short_m = sides_m(corners)
+def _label(canvas: Canvas, corners: Points, kind: str, wagons: int) -> None:
+    """Leave a truth of what lies on the canvas, if that is as large as two wagons."""
+    seen = clip_rectangle(corners, *canvas.size_m, smallest_px2=70.0)
+    if seen is None:
+        return
+    long_m, short_m = sides_m(seen)
     facts: dict[str, str | float] = {"kind": kind, "box_area_m2": round(long_m * short_m, 1)}
     if wagons:
         facts["wagons"] = wagons
-    return Truth("rail_loading", corners, attributes=facts)
+    canvas.truths.append(Truth("rail_loading", seen, attributes=facts))

@@ -1,6 +1,6 @@
 """The camera: from light on the ground to the bytes of a scene."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -12,6 +12,7 @@ from pithead.generate.canvas import FloatGrid
 from pithead.generate.noise import shrunk
 
 BANDS = {"pan": ("grey",), "rgb": ("red", "green", "blue"), "rgbn": ("red", "green", "blue", "nir")}
+_MODES = (0.74, 0.16, 0.10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Sensor:
         gamma: Exponent of the tone curve of 8-bit products.
         saturation: 1 as is; below, greyer.
         sharpen: Part of an unsharp mask put back in.
+        colour_px: Further blur of the colours but not of the brightness, in scene pixels: pan-sharpening.
         jpeg_quality: 30 to 95, or 0 for none; 8-bit only.
     """
 
@@ -46,29 +48,43 @@ class Sensor:
     gamma: float = 0.75
     saturation: float = 1.0
     sharpen: float = 0.0
+    colour_px: float = 0.0
     jpeg_quality: int = 0
 
 
-def draw_sensor(rng: np.random.Generator, mode: str | None = None, bits: int | None = None) -> Sensor:
-    """A plausible camera: mostly RGB in 8 bits with JPEG, sometimes raw or panchromatic."""
-    chosen = mode or str(rng.choice(["rgb", "rgbn", "pan"], p=[0.74, 0.16, 0.10]))
-    depth = bits or (11 if rng.random() < 0.15 else 8)
+def draw_sensor(
+    rng: np.random.Generator, mode: str | None = None, bits: int | None = None, gsd_m: float = 0.6
+) -> Sensor:
+    """A plausible camera: mostly RGB in 8 bits with JPEG, sometimes raw or panchromatic.
+
+    From 0.8 m on most are pan-sharpened products that were resampled to a finer grid: soft, with halos,
+    their colours coarser than their tones, dark ones among them.
+    """
+    sharpened = gsd_m >= 0.8 and bool(rng.random() < 0.7)
+    chosen = mode or str(rng.choice(["rgb", "rgbn", "pan"], p=[0.88, 0.08, 0.04] if sharpened else _MODES))
+    depth = bits or (11 if rng.random() < (0.05 if sharpened else 0.15) else 8)
     cast = 1 + rng.normal(0, 0.05, 4)
     warm = float(rng.normal(0, 0.05))
     return Sensor(
         mode=chosen,
         bits=depth,
-        blur_px=float(rng.uniform(0.35, 1.15)),
+        blur_px=float(rng.uniform(0.6, 1.25) if sharpened else rng.uniform(0.35, 1.15)),
         noise=float(rng.uniform(0.002, 0.016)),
         haze=float(rng.choice([0.0, rng.uniform(0, 0.06), rng.uniform(0.06, 0.16)], p=[0.25, 0.55, 0.2])),
         gain=(float(cast[0] + warm), float(cast[1]), float(cast[2] - warm), float(cast[3])),
-        exposure=float(rng.uniform(0.6, 1.1)),
+        exposure=float(rng.uniform(0.55, 1.1) if sharpened else rng.uniform(0.6, 1.1)),
         contrast=float(rng.uniform(-0.05, 0.5)),
-        gamma=float(rng.uniform(0.6, 0.95)),
-        saturation=float(rng.uniform(0.65, 1.2)),
-        sharpen=float(rng.choice([0.0, rng.uniform(0.2, 0.9)], p=[0.5, 0.5])),
+        gamma=float(rng.uniform(0.6, 1.05)),
+        saturation=float(rng.uniform(0.65, 1.3)),
+        sharpen=float(rng.choice([0.0, rng.uniform(0.2, 0.9)], p=[0.2, 0.8] if sharpened else [0.5, 0.5])),
+        colour_px=float(rng.uniform(1.0, 2.5)) if sharpened else 0.0,
         jpeg_quality=int(rng.integers(45, 94)) if depth == 8 and rng.random() < 0.75 else 0,
     )
+
+
+def softened(sensor: Sensor, least_px: float) -> Sensor:
+    """The same camera with at least this blur."""
+    return replace(sensor, blur_px=max(sensor.blur_px, least_px))
 
 
 def sense(
@@ -99,6 +115,10 @@ def sense(
 
 def _optics(bands: FloatGrid, sensor: Sensor) -> FloatGrid:
     out = np.stack([gaussian_filter(band, sensor.blur_px, truncate=3) for band in bands])
+    if sensor.colour_px and len(out) >= 3:
+        grey = out[:3].mean(axis=0)
+        hue = np.stack([gaussian_filter(band - grey, sensor.colour_px, truncate=3) for band in out[:3]])
+        out[:3] = np.clip(grey + hue, 0, None)
     if sensor.sharpen:
         soft = np.stack([gaussian_filter(band, 1.2, truncate=3) for band in out])
         out += np.float32(sensor.sharpen) * (out - soft)

@@ -235,7 +235,9 @@ def _plots(u: FloatGrid, v: FloatGrid, rng: np.random.Generator) -> tuple[npt.ND
 def add_water(canvas: Canvas, rng: np.random.Generator) -> None:
     """A river or stream across the canvas, or a shore: flat, dark, taken."""
     width_m, height_m = canvas.size_m
-    half = float(rng.choice([rng.uniform(1.5, 5), rng.uniform(8, 30)], p=[0.65, 0.35]))
+    half = float(
+        rng.choice([rng.uniform(1.5, 5), rng.uniform(8, 30), rng.uniform(60, 200)], p=[0.5, 0.3, 0.2])
+    )
     angle = float(rng.uniform(0, 2 * np.pi))
     way = np.array([np.cos(angle), np.sin(angle)])
     side = np.array([-way[1], way[0]])
@@ -243,18 +245,20 @@ def add_water(canvas: Canvas, rng: np.random.Generator) -> None:
     steps = np.linspace(-0.8, 0.8, 26)[:, None] * max(width_m, height_m) * 1.5
     wander = np.cumsum(rng.normal(0, 0.055 * min(width_m, 1200), 26))
     points = centre + steps * way + (wander - wander[13])[:, None] * side
-    found = canvas.band(points, half * 3 + 12)
+    reach = half + 2 * min(half, 30.0) + 12
+    found = canvas.band(points, reach)
     if found is None:
         return
     patch, distance, _ = found
-    distance = np.minimum(distance, half * 3 + 12)
+    distance = np.minimum(distance, reach)
     distance = distance + fractal(rng, distance.shape, 40 / canvas.gsd_m, 5, 0.55) * np.float32(
-        0.25 * half + 0.5
+        0.25 * min(half, 30.0) + 0.5
     )
     wet = smoothstep(distance, half + 0.8, half - 0.4)
-    bank = smoothstep(distance, half * 2.4 + 8, half)
+    shore = min(half, 30.0)
+    bank = smoothstep(distance, half + 1.4 * shore + 8, half)
     canvas.paint(patch, bank * 0.55, pick(rng, ((0.33, 0.3, 0.25, 0.36), (0.10, 0.13, 0.06, 0.36))), 0.08)
-    dig = bank * np.float32(-0.12 * half - 0.6)
+    dig = bank * np.float32(-0.12 * shore - 0.6)
     canvas.height[patch.rows, patch.cols] += dig
     canvas.ground[patch.rows, patch.cols] += dig
     water = pick(rng, ((0.035, 0.05, 0.05, 0.02), (0.10, 0.11, 0.085, 0.06), (0.05, 0.085, 0.08, 0.03)))

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from pithead.augment import augment
+from pithead.augment import Augmenter, View
 from pithead.dataset import read_manifest
 from pithead.errors import DatasetError
-from pithead.geometry import corners_to_boxes
+from pithead.geometry import boxes_to_corners, corners_to_boxes
 from pithead.recipe import Recipe
 
 
@@ -76,10 +77,33 @@ def read_rows(path: Path, tile_px: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
 class Sample:
     """One tile as the network sees it: pixels (3, H, W), classes (N,), boxes (N, 5), ignored (M, 5) in px."""
 
+    path: Path
     pixels: npt.NDArray[np.uint8]
     classes: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.float32]
     ignored: npt.NDArray[np.float32]
+
+
+def read_view(tile: TrainTile, tile_px: int) -> View:
+    """Read the pixels, rows and ignored areas of a tile.
+
+    Raises:
+        DatasetError: A file is missing or broken.
+    """
+    classes, corners = read_rows(tile.labels, tile_px)
+    ignored = read_rows(tile.ignores, tile_px)[1] if tile.ignores else np.zeros((0, 4, 2))
+    return View(read_pixels(tile.path, tile_px), classes, corners, ignored)
+
+
+def sample_of(path: Path, view: View) -> Sample:
+    """Turn a view into what a batch is made of."""
+    return Sample(
+        path,
+        np.ascontiguousarray(view.pixels.transpose(2, 0, 1)),
+        view.classes,
+        corners_to_boxes(view.corners).astype(np.float32),
+        corners_to_boxes(view.ignored).astype(np.float32),
+    )
 
 
 class TrainingTiles(Dataset[Sample]):
@@ -88,38 +112,45 @@ class TrainingTiles(Dataset[Sample]):
     So a resumed run goes on with sample k as if it had never stopped, whatever the number of workers.
     """
 
-    def __init__(self, tiles: tuple[TrainTile, ...], recipe: Recipe, *, training: bool) -> None:
-        """Take the tiles of one split; training draws them in random order and random views."""
-        self.tiles, self.recipe, self.training = tiles, recipe, training
-        self._epoch, self._order = -1, np.arange(len(tiles))
+    def __init__(self, tiles: tuple[TrainTile, ...], recipe: Recipe, augmenter: Augmenter) -> None:
+        """Take the tiles of the training split."""
+        self.tiles, self.recipe, self.augmenter = tiles, recipe, augmenter
+        self._pass, self._order = -1, np.arange(len(tiles))
         self._repeats = repeats(tiles, recipe.balance)
+        self.im_files = [str(tile.path) for tile in tiles]
 
     def __len__(self) -> int:
-        """Return the number of tiles of one pass."""
+        """Return the number of tiles of one epoch."""
+        return self.recipe.epoch_tiles or len(self.tiles)
+
+    def __getitem__(self, k: int) -> Sample:
+        """Return sample k: its tile in the order of its pass over all tiles, in its own random view."""
+        number, place = divmod(k, len(self.tiles))
+        if number != self._pass:
+            self._order = draw(self._repeats, np.random.default_rng([self.recipe.seed, number]))
+            self._pass = number
+        tile = self.tiles[int(self._order[place])]
+        view = read_view(tile, self.recipe.tile_px)
+        return sample_of(tile.path, self.augmenter(view, np.random.default_rng([self.recipe.seed, 1, k])))
+
+
+class ValidationTiles(Dataset[Sample]):
+    """The tiles that a run is watched on, as they are."""
+
+    def __init__(self, tiles: tuple[TrainTile, ...], recipe: Recipe) -> None:
+        """Take the tiles of the validation split, or as many of them as the recipe says, spread over it."""
+        if recipe.val_tiles > 0:
+            tiles = tiles[:: max(1, len(tiles) // recipe.val_tiles)][: recipe.val_tiles]
+        self.tiles, self.recipe = tiles, recipe
+        self.im_files = [str(tile.path) for tile in tiles]
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
         return len(self.tiles)
 
     def __getitem__(self, k: int) -> Sample:
-        """Return sample k: its tile in the order of its pass, in its own random view."""
-        size = self.recipe.tile_px
-        epoch, place = divmod(k, len(self.tiles))
-        if self.training and epoch != self._epoch:
-            self._order = draw(self._repeats, np.random.default_rng([self.recipe.seed, epoch]))
-            self._epoch = epoch
-        tile = self.tiles[int(self._order[place])]
-        pixels = read_pixels(tile.path, size)
-        classes, corners = read_rows(tile.labels, size)
-        if tile.ignores is not None:
-            corners = np.concatenate((corners, read_rows(tile.ignores, size)[1]))
-        if self.training:
-            rng = np.random.default_rng([self.recipe.seed, 1, k])
-            pixels, corners = augment(pixels, corners, self.recipe, rng)
-        boxes = corners_to_boxes(corners).astype(np.float32)
-        return Sample(
-            np.ascontiguousarray(pixels.transpose(2, 0, 1)),
-            classes,
-            boxes[: len(classes)],
-            boxes[len(classes) :],
-        )
+        """Return tile k."""
+        return sample_of(self.tiles[k].path, read_view(self.tiles[k], self.recipe.tile_px))
 
 
 def repeats(tiles: Sequence[TrainTile], share: float) -> npt.NDArray[np.float64]:
@@ -147,21 +178,37 @@ def draw(weights: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDAr
     return rng.permutation(order[np.minimum(np.searchsorted(edges, places, "right"), len(order) - 1)])
 
 
-def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
-    """Join samples into the batch that ultralytics' loss reads; `ignored` (M, 6) is tile and box in px."""
+def collate(samples: list[Sample], *, oriented: bool) -> dict[str, Any]:
+    """Join samples into the batch that ultralytics' losses and validators read.
+
+    Boxes are shares of the side, (N, 5) with the angle or (N, 4) upright ones round them; `ignored` (M, 6) is
+    tile and box in px.
+    """
     size = samples[0].pixels.shape[-1]
-    scale = np.array([size, size, size, size, 1], np.float32)
     boxes = np.concatenate([sample.boxes for sample in samples])
     ignored = np.concatenate([sample.ignored for sample in samples])
+    rows = _upstream_angles(boxes) if oriented else _upright(boxes)
+    scale = np.array([size, size, size, size, 1], np.float32)[: rows.shape[1]]
     return {
         "img": torch.from_numpy(np.stack([sample.pixels for sample in samples])),
         "cls": torch.from_numpy(np.concatenate([sample.classes for sample in samples])[:, None]).float(),
-        "bboxes": torch.from_numpy(_upstream_angles(boxes) / scale),
+        "bboxes": torch.from_numpy(rows / scale),
         "batch_idx": _index([sample.boxes for sample in samples]),
         "ignored": torch.cat(
             (_index([sample.ignored for sample in samples])[:, None], torch.from_numpy(ignored)), dim=1
         ),
+        "im_file": [str(sample.path) for sample in samples],
+        "ori_shape": [(size, size)] * len(samples),
+        "resized_shape": [(size, size)] * len(samples),
+        "ratio_pad": [((1.0, 1.0), (0.0, 0.0))] * len(samples),
     }
+
+
+def _upright(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return cx, cy, w, h (N, 4) of the upright rectangles round boxes (N, 5)."""
+    corners = boxes_to_corners(boxes.astype(np.float64)).reshape(-1, 4, 2)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    return np.concatenate(((low + high) / 2, high - low), axis=1).astype(np.float32)
 
 
 def _index(parts: list[npt.NDArray[np.float32]]) -> torch.Tensor:

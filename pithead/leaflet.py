@@ -1,0 +1,255 @@
+"""The page that lies beside weights: what they are for and not for, from what, how good, and where they fail.
+
+Everything on it comes from the card inside the file, so that the same weights always give the same page.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pithead.card import Card
+
+Table = Mapping[str, Any]
+
+COLUMNS = (
+    "truth", "ap50", "ap50_95", "precision", "recall", "f1", "false_alarms_per_km2", "area_f1",
+    "area_ratio_median",
+)  # fmt: skip
+"""What a table of a class shows, in order, as `pithead.evaluation` names it."""
+
+KEPT = (
+    "scenes", "sites", "km2", "mean", "classes", "lines", "intervals", "by_circumstance", "calibration_error",
+)  # fmt: skip
+"""What of an evaluation is kept on a card."""
+
+WEAK = 0.5
+"""A class with an AP50 under this is named among the limits."""
+
+FOR = """Candidates for a person to look at: {classes} in satellite and aerial imagery of 0.3 to 1.2 m, to be
+confirmed or thrown out one by one before anything is said about a place. A start for training on labels of
+one's own."""
+NOT_FOR = """- To state that something is there, or is not, on the word of these weights: they miss silently.
+- To count, or to compare areas, sensors or years, before they are measured on labelled scenes of that kind.
+- To identify people, or to aim anything at a place."""
+
+
+def page(card: Card, file: str, sha256: str) -> str:
+    """The whole page as Markdown."""
+    parts = [
+        _head(card, file, sha256),
+        _uses(card),
+        _data(card.training.get("data")),
+        *(_evaluation(name, told) for name, told in card.metrics.items()),
+        _limits(card),
+        _heads(card.training.get("head"), card.training.get("parity")),
+        _calibration(card),
+        _precision(card.training.get("precision")),
+        _run(card),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def selected(evaluation: Table) -> dict[str, Any]:
+    """What of the JSON of an evaluation is kept on a card."""
+    return {key: evaluation[key] for key in KEPT if key in evaluation}
+
+
+def measured(card: Card) -> dict[str, Table]:
+    """The evaluations on a card, by their titles."""
+    return {name: told for name, told in card.metrics.items() if _is_evaluation(told)}
+
+
+def _is_evaluation(told: object) -> bool:
+    return isinstance(told, Mapping) and isinstance(told.get("classes"), Mapping)
+
+
+def _head(card: Card, file: str, sha256: str) -> str:
+    kind = card.training.get("precision", {}).get("type", "float32")
+    names = [known.name for known in card.classes]
+    return "\n".join(
+        [
+            f"# {card.name}",
+            "",
+            f"`{file}`, sha256 `{sha256}`. Written by `training/card.py` from the card inside the file.",
+            "",
+            f"- Input: {card.tile_px} px tiles at {card.gsd_m:g} m, 8 bit RGB; stretch: {card.stretch}.",
+            f"- Output: at most {card.top_k} oriented boxes of a tile: {', '.join(names)}.",
+            f"- Network: {card.training.get('model', 'not told')}, {kind}.",
+            f"- Licence: {card.licence}.",
+        ]
+    )
+
+
+def _uses(card: Card) -> str:
+    names = ", ".join(known.name for known in card.classes)
+    return f"## What it is for\n\n{FOR.format(classes=names)}\n\n## What it is not for\n\n{NOT_FOR}"
+
+
+def _data(data: Table | None) -> str:
+    if not data:
+        return "## What it has learnt from\n\nNot told by the run."
+    told = [f"{data['scenes']} scenes, in tiles: {_text(data['tiles'])}. Objects: {_text(data['objects'])}."]
+    rows = [
+        [name, row.get("title"), row["tiles"], row.get("licence", "unknown"), row.get("use", "unknown")]
+        for name, row in data["sources"].items()
+    ]
+    told.append(_rows(("source", "title", "tiles", "licence", "may be used for"), rows))
+    if any(row.get("use") != "training" for row in data["sources"].values()):
+        told.append("**Not for passing on: among these is data whose licence would follow the weights.**")
+    return "## What it has learnt from\n\n" + "\n\n".join(told)
+
+
+def _evaluation(name: str, told: Any) -> str:  # noqa: ANN401 (what the card holds)
+    if name == "calibration":
+        return ""
+    if not _is_evaluation(told):
+        return f"## {name}\n\n{_text(told)}"
+    spans = told.get("intervals") or {}
+    columns = [c for c in COLUMNS if any(c in row for row in told["classes"].values())]
+    rows = [
+        [known, row.get("threshold"), *(_with(row.get(c), spans.get(known), c) for c in columns)]
+        for known, row in told["classes"].items()
+    ]
+    mean = told.get("mean")
+    if mean:
+        rows.append(["mean", None, *(_with(mean.get(c), spans.get("mean"), c) for c in columns)])
+    sites = f" of {told['sites']} sites" if told.get("sites") else ""
+    parts = [f"{told['scenes']} scenes{sites}, {told['km2']:.1f} km²."]
+    if spans:
+        parts[0] += " In brackets: 95 % intervals."
+    parts.append(_rows(("class", "threshold", *columns), rows))
+    lines = told.get("lines")
+    if lines:
+        shares = ", ".join(
+            f"{key} {_with(lines[key], spans.get('lines'), key)}"
+            for key in ("completeness", "correctness", "quality")
+        )
+        parts.append(
+            f"Perimeter lines within {lines['buffer_m']:g} m: {shares}, of {lines['truth_km']:.1f} km."
+        )
+    return f"## How good: {name}\n\n" + "\n\n".join(parts)
+
+
+def _with(value: object, spans: Table | None, key: str) -> str:
+    span = (spans or {}).get(key)
+    return _text(value) if not span else f"{_text(value)} [{_text(span[0])}, {_text(span[1])}]"
+
+
+def _limits(card: Card) -> str:
+    parts: list[str] = []
+    for title, told in measured(card).items():
+        weak = [
+            name for name, row in told["classes"].items() if (row.get("ap50") or 0.0) < WEAK and row["truth"]
+        ]
+        empty = [name for name, row in told["classes"].items() if not row["truth"]]
+        if weak:
+            parts.append(f"On {title} not to be counted with (AP50 under {WEAK}): {', '.join(weak)}.")
+        if empty:
+            parts.append(f"{title} has no {', '.join(empty)}: nothing is known of it there.")
+        for kind, groups in (told.get("by_circumstance") or {}).items():
+            known = {name: row for name, row in groups.items() if name != "unknown"}
+            if kind == "site" or not known:
+                continue
+            parts.append(f"By {kind}, {title}:\n\n{_groups(kind, known)}")
+    unknown = [kind for kind in ("ground resolution", "season", "off nadir") if not _told_by(card, kind)]
+    if unknown:
+        parts.append(f"Not measured apart: {', '.join(unknown)}. How good it is there, nobody has looked.")
+    return "## Limits\n\n" + "\n\n".join(parts)
+
+
+def _told_by(card: Card, kind: str) -> bool:
+    groups = [(told.get("by_circumstance") or {}).get(kind) or {} for told in measured(card).values()]
+    return any(name != "unknown" for group in groups for name in group)
+
+
+def _groups(kind: str, groups: Table) -> str:
+    names = sorted({name for row in groups.values() for name in row.get("classes", {})})
+    rows = [
+        [
+            group,
+            row.get("scenes"),
+            row.get("mean_ap50"),
+            *(row["classes"].get(n, {}).get("ap50") for n in names),
+        ]
+        for group, row in groups.items()
+    ]
+    return _rows((kind, "scenes", "mean AP50", *names), rows)
+
+
+def _heads(head: Table | None, parity: Table | None) -> str:
+    parts = []
+    if head:
+        parts.append(f"Shipped is the {head['shipped']} head: {head['why']}.")
+        both = {name: head[name] for name in ("one-to-one", "one-to-many") if name in head}
+        names = sorted({name for told in both.values() for name in told["ap50"]})
+        rows = [
+            [name, told["mean_ap50"], *(told["ap50"].get(n) for n in names)] for name, told in both.items()
+        ]
+        parts.append(_rows(("head", "mean AP50", *names), rows))
+    if parity:
+        parts.append(
+            f"ONNX Runtime gave what torch gave: {parity['rows']} rows of {parity['tiles']} tiles within "
+            f"{parity['shift_px']:.2g} px and {parity['score_change']:.2g} of score; mean AP50 on "
+            f"{parity['on']} {_text(parity['mean_ap50'])} and {_text(parity['mean_ap50_torch'])}."
+        )
+    return "## Heads, and the file against the run\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _calibration(card: Card) -> str:
+    told = card.metrics.get("calibration")
+    if not card.calibration or not isinstance(told, Mapping):
+        return "## Scores\n\nNot calibrated: a score is no probability."
+    sides = {name: told[name] for name in ("fit", "check") if name in told}
+    rows = []
+    for known in [*(c.name for c in card.classes), "all"]:
+        row = [known, "–" if known == "all" else ("yes" if known in card.calibration else "no: too few")]
+        for side in sides.values():
+            row += [_text(side["before"].get(known)), _text(side["after"].get(known))]
+        rows.append(row)
+    columns = ["class", "curve"]
+    for name in sides:
+        where = "scenes of the fit" if name == "fit" else "other scenes"
+        columns += [f"before, {where}", f"after, {where}"]
+    scenes = " and ".join(
+        f"{side['scenes']} {'of the fit' if n == 'fit' else 'others'}" for n, side in sides.items()
+    )
+    return (
+        "## Scores\n\nA score is the probability that the detection is right, by a curve for each class. "
+        f"Expected calibration error before and after, on {scenes}; thresholds keep to "
+        f"{told['false_alarms_per_km2']:g} false alarms of a class per km².\n\n{_rows(columns, rows)}"
+    )
+
+
+def _precision(told: Table | None) -> str:
+    if not told:
+        return ""
+    parts = [f"Made from the single-precision file as {told['type']}."]
+    if "on" in told:
+        parts.append(
+            f"Mean AP50 on {told['on']}: {_text(told['mean_ap50'])}, in single precision "
+            f"{_text(told['mean_ap50_single'])}."
+        )
+    return "## Precision\n\n" + " ".join(parts)
+
+
+TOLD_ELSEWHERE = ("data", "head", "parity", "precision", "model", "thresholds", "names")
+
+
+def _run(card: Card) -> str:
+    facts = {key: card.training[key] for key in sorted(card.training) if key not in TOLD_ELSEWHERE}
+    return "## The run\n\n" + "\n".join(f"- {key}: {_text(value)}" for key, value in facts.items())
+
+
+def _rows(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    names = list(columns)
+    lines = [names, ["---"] * len(names), *([_text(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return "–" if value is None else str(value)

@@ -1,0 +1,114 @@
+"""The page beside weights says what the card says, whatever is missing on it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pithead.card import Card
+from pithead.leaflet import page, selected
+
+SHA = "0f" * 32
+
+
+def figures(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    table = {
+        "scenes": 20,
+        "sites": 4,
+        "km2": 17.5,
+        "classes": {
+            "mine_head": {"truth": 0, "ap50": None, "threshold": 0.5},
+            "coal_heap": {"truth": 9, "ap50": 0.905, "ap50_95": 0.6, "threshold": 0.5, "area_f1": 0.78},
+            "rail_loading": {"truth": 5, "ap50": 0.31, "ap50_95": 0.1, "threshold": 0.5},
+        },
+        "mean": {"ap50": 0.6, "ap50_95": 0.35},
+        "intervals": {"coal_heap": {"ap50": [0.81, 0.953]}, "mean": {"ap50": [0.5, 0.7]}, "lines": {}},
+        "lines": {
+            "buffer_m": 10.0, "completeness": 0.9, "correctness": 0.8, "quality": None, "truth_km": 17.7,
+        },
+        "by_circumstance": {
+            "site": {"a": {"scenes": 1, "classes": {}}},
+            "season": {"unknown": {"scenes": 20, "mean_ap50": 0.6, "classes": {}}},
+            "ground resolution": {
+                "from 1.05 m": {
+                    "scenes": 5, "mean_ap50": 0.412, "classes": {"coal_heap": {"ap50": 0.5}},
+                }
+            },
+        },
+        "curves": {"coal_heap": list(range(1000))},
+    }  # fmt: skip
+    return {**table, **changes}
+
+
+@pytest.fixture(name="card")
+def _card(card_json: str) -> Card:
+    return Card.from_json(card_json)
+
+
+def test_a_bare_card_says_what_is_not_known(card: Card) -> None:
+    text = page(card, "constant.onnx", SHA)
+    assert text.startswith("# constant\n\n`constant.onnx`, sha256 `" + SHA)
+    assert "Not told by the run." in text
+    assert "Not calibrated: a score is no probability." in text
+    assert "Not measured apart: ground resolution, season, off nadir." in text
+    assert text == page(card, "constant.onnx", SHA)
+
+
+def test_figures_come_with_intervals_and_limits(card: Card) -> None:
+    text = page(replace(card, metrics={"held-out scenes": selected(figures())}), "x.onnx", SHA)
+    assert "## How good: held-out scenes\n\n20 scenes of 4 sites, 17.5 km²" in text
+    assert "| coal_heap | 0.500 | 9 | 0.905 [0.810, 0.953] | 0.600 | 0.780 |" in text
+    assert "| mean | – | – | 0.600 [0.500, 0.700] | 0.350 | – |" in text
+    assert "completeness 0.900, correctness 0.800, quality –, of 17.7 km" in text
+    assert "not to be counted with (AP50 under 0.5): rail_loading." in text
+    assert "held-out scenes has no mine_head" in text
+    assert "| from 1.05 m | 5 | 0.412 | 0.500 |" in text
+    assert "Not measured apart: season, off nadir." in text
+
+
+def test_only_what_a_person_needs_is_kept(card: Card) -> None:
+    kept = selected(figures())
+    assert "curves" not in kept
+    assert Card.from_json(replace(card, metrics={"a": kept}).to_json()).metrics["a"] == kept
+    old = {"scenes": 2, "km2": 1.0, "classes": {"coal_heap": {"truth": 1, "ap50": 0.9, "threshold": 0.5}}}
+    assert "| coal_heap | 0.500 | 1 | 0.900 |" in page(replace(card, metrics={"b": old}), "x.onnx", SHA)
+
+
+def test_sources_heads_scores_and_precision(card: Card) -> None:
+    table = {"on": "169 tiles", "mean_ap50": 0.9, "ap50": {"coal_heap": 0.9, "mine_head": None}}
+    sources = {"naip": {"tiles": 3, "title": "NAIP", "licence": "public domain", "use": "training"}}
+    training: dict[str, Any] = {
+        "model": "yolo26n-obb",
+        "data": {"scenes": 3, "tiles": {"train": 2}, "objects": {"coal_heap": 4}, "sources": sources},
+        "head": {"shipped": "one-to-one", "why": "the better of both", "one-to-one": table},
+        "parity": {
+            "tiles": 10, "rows": 99, "shift_px": 0.0012, "score_change": 2e-6, "on": "169 tiles",
+            "mean_ap50": 0.9, "mean_ap50_torch": 0.9,
+        },
+        "precision": {"type": "int8", "on": "169 tiles", "mean_ap50": 0.88, "mean_ap50_single": 0.9},
+        "steps": 12,
+    }  # fmt: skip
+    errors = {
+        "scenes": 30,
+        "before": {"coal_heap": 0.2, "all": 0.1},
+        "after": {"coal_heap": 0.02, "all": 0.01},
+    }
+    told = replace(
+        card,
+        training=training,
+        calibration={"coal_heap": {"rise": 1.0, "fall": 1.0, "offset": 0.0}},
+        metrics={"calibration": {"false_alarms_per_km2": 0.5, "fit": errors, "check": errors}},
+    )
+    text = page(told, "x.onnx", SHA)
+    assert "| naip | NAIP | 3 | public domain | training |" in text
+    assert "Not for passing on" not in text
+    assert "Shipped is the one-to-one head: the better of both." in text
+    assert "99 rows of 10 tiles within 0.0012 px and 2e-06 of score" in text
+    assert "| coal_heap | yes | 0.200 | 0.020 | 0.200 | 0.020 |" in text
+    assert "| mine_head | no: too few | – | – | – | – |" in text
+    assert "thresholds keep to 0.5 false alarms of a class per km²" in text
+    assert "Mean AP50 on 169 tiles: 0.880, in single precision 0.900." in text
+    assert "- steps: 12" in text
+    assert "How good: calibration" not in text
+    training["data"]["sources"]["unknown"] = {"tiles": 1}
+    assert "**Not for passing on" in page(replace(told, training=training), "x.onnx", SHA)

@@ -1,0 +1,145 @@
+"""Exported weights get curves, thresholds, figures, a list and a page, by the programs of training."""
+
+import importlib.util
+import json
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from conftest import MakeOnnx
+from PIL import Image
+
+from pithead.card import Card
+from pithead.classes import load_classes
+from pithead.detector import Detector
+from pithead.errors import OptionError, WeightsError
+from pithead.evaluation import jobs_of, measured, write_account
+from pithead.labels import Label, write_jsonl
+from pithead.stamp import stamp
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES = ROOT / "labeling" / "classes.toml"
+HEAP = 1
+SCORE = 0.62
+KM2 = (256 * 0.6 / 1000) ** 2
+
+
+def program(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"training_{name}", ROOT / "training" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_scenes(folder: Path, right: int, wrong: int) -> Path:
+    """Scenes of one tile; where the network is right there is a heap at the place that it always names."""
+    folder.mkdir()
+    points = np.array([[70.0, 90], [130, 90], [130, 110], [70, 110]])
+    heap = Label(HEAP, "box", points, closed=True, weight="target", attributes={})
+    labels = {}
+    for i in range(right + wrong):
+        Image.fromarray(np.full((256, 256, 3), 90, np.uint8)).save(folder / f"{i:02d}.png")
+        labels[f"{i:02d}"] = [heap] if i < right else []
+    write_jsonl(folder / "labels.jsonl", labels, load_classes(CLASSES))
+    return folder
+
+
+@pytest.fixture(name="weights")
+def _weights(make_onnx: MakeOnnx, card_json: str) -> Path:
+    training = {"false_alarms_per_km2": 1000.0, "recipe_sha256": "ab" * 32}
+    card = replace(Card.from_json(card_json), training=training, metrics={"old": {"classes": {}}})
+    return make_onnx([[100, 100, 60, 20, 0, SCORE, HEAP]], card=card.to_json())
+
+
+def evaluated(folder: Path, weights: Path, scenes: Path) -> Path:
+    jobs = jobs_of(weights, scenes, scenes / "labels.jsonl", CLASSES, 0.6, 1)
+    card = Detector.open(weights).card
+    results = measured(jobs, 1, keep=folder)
+    write_account(folder, "x", results, card, paths={job.scene.stem: job.scene for job in jobs}, gsd_m=0.6)
+    return folder
+
+
+def test_calibrate_evaluate_and_write_the_card(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Half of what is said with 0.62 is right: before, the error is 0.12; 24 scenes have 12 false alarms.
+    fit, other = write_scenes(tmp_path / "fit", 12, 12), write_scenes(tmp_path / "other", 3, 1)
+    calibrate, card = program("calibrate"), program("card")
+    calibrate.main(weights, fit, check=other, gsd=0.6)
+    printed = capsys.readouterr().out
+    assert "0.120" in printed
+    assert "24 scenes of the fit" in printed
+    assert "4 other scenes" in printed
+    detector = Detector.open(weights)  # it is listed
+    told = detector.card.metrics["calibration"]
+    assert set(detector.card.metrics) == {"calibration"}
+    assert told["fit"]["before"]["coal_heap"] == pytest.approx(0.12, abs=1e-6)
+    assert told["fit"]["after"]["coal_heap"] == pytest.approx(0, abs=0.01)
+    assert told["check"]["before"]["coal_heap"] == pytest.approx(0.75 - SCORE, abs=1e-6)
+    assert told["check"]["after"]["coal_heap"] == pytest.approx(0.25, abs=0.01)
+    assert told["false_alarms_per_km2"] == 1000  # the recipe's: 21 of 1000 are reached, so the lowest rung
+    assert 12 / (24 * KM2) < 1000
+    assert detector.card.thresholds[HEAP] == 0.05
+    assert detector.detect(np.zeros((1, 256, 256, 3), np.uint8))[0][0, 5] == pytest.approx(0.5, abs=0.01)
+
+    folder = evaluated(tmp_path / "evaluation", weights, other)
+    before = weights.read_bytes()
+    card.card(weights, evaluation=(f"4 other scenes={folder}",))
+    assert weights.read_bytes() != before
+    page = weights.with_suffix(".md").read_text("utf-8")
+    detector = Detector.open(weights)
+    assert detector.sha256 in page
+    assert "## How good: 4 other scenes" in page
+    assert "| coal_heap | yes | 0.120 |" in page
+    listed = tomllib.loads((weights.parent / "manifest.toml").read_text("utf-8"))["constant"]
+    assert listed["sha256"] == detector.sha256
+    assert listed["recipe_sha256"] == "ab" * 32
+    figures = json.loads((folder / "evaluation.json").read_text("utf-8"))
+    assert listed["metrics"]["4 other scenes"]["coal_heap"]["ap50"] == pytest.approx(
+        figures["classes"]["coal_heap"]["ap50"], abs=1e-4
+    )
+    # The same once more gives the same bytes, and what is on the card already does not make it another one.
+    same = weights.read_bytes(), page, (weights.parent / "manifest.toml").read_bytes()
+    card.card(weights, evaluation=(f"4 other scenes={folder}",))
+    again = weights.read_bytes(), weights.with_suffix(".md").read_text("utf-8")
+    assert (*again, (weights.parent / "manifest.toml").read_bytes()) == same
+
+
+def test_a_small_budget_raises_the_threshold(weights: Path, tmp_path: Path) -> None:
+    fit, out = write_scenes(tmp_path / "fit", 12, 12), tmp_path / "out.onnx"
+    before = weights.read_bytes()
+    program("calibrate").main(weights, fit, out=out, false_alarms=0.5, gsd=0.6)
+    assert weights.read_bytes() == before
+    card = Detector.open(out).card
+    assert card.thresholds[HEAP] == pytest.approx(0.55)  # all 12 are said with 0.5
+    assert card.training["false_alarms_per_km2"] == 0.5
+    with pytest.raises(WeightsError, match="lists"):  # the list has come into being with `out`
+        Detector.open(weights)
+
+
+def test_an_evaluation_of_other_weights_is_refused(weights: Path, tmp_path: Path) -> None:
+    card, scenes = program("card"), write_scenes(tmp_path / "scenes", 1, 1)
+    folder = evaluated(tmp_path / "evaluation", weights, scenes)
+    mine = Detector.open(weights).card
+    stamp(weights, weights, replace(mine, training={**mine.training, "steps": 7}))
+    before = weights.read_bytes()
+    with pytest.raises(OptionError, match="one of other weights, thresholds or curves"):
+        card.card(weights, evaluation=(f"a={folder}",))
+    with pytest.raises(OptionError, match="expected --evaluation TITLE=FOLDER"):
+        card.card(weights, evaluation=(str(folder),))
+    with pytest.raises(OptionError, match=r"expected what training/evaluate\.py"):
+        card.card(weights, evaluation=(f"a={tmp_path / 'nowhere'}",))
+    assert weights.read_bytes() == before
+    assert not (weights.parent / "manifest.toml").exists()
+
+
+def test_a_budget_is_needed(make_onnx: MakeOnnx, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="give --false-alarms"):
+        program("calibrate").main(make_onnx(), tmp_path)
