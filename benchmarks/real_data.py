@@ -136,7 +136,7 @@ def starts(length: int, tile_px: int, overlap_px: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class PlainSize:
-    """Metres per pixel of a scene without georeference and of the grid that fences are cut on; tiles in px."""
+    """Metres per pixel of a scene of no georeference and of the grid that fences are cut on; tiles in px."""
 
     gsd_m: float | None
     model_gsd_m: float

@@ -61,8 +61,10 @@ def pictures(out: Path = ROOT / "docs" / "guide", *, seed: int = 700_000, most_s
     left = {row.title: 2 for rows in sheets.values() for row in rows}
     chips: list[Chip] = []
     for number in track(range(most_scenes), "scenes", console=Console(stderr=True)):
-        size = {"width_px": SCENE_PX, "height_px": SCENE_PX, "supersampling": FAST, "bits": 8}
-        scene = generate_scene(seed + number, gsd_m=0.3, mode="rgb", kind="training", **size)
+        scene = generate_scene(
+            seed + number, gsd_m=0.3, mode="rgb", kind="training", width_px=SCENE_PX, height_px=SCENE_PX,
+            supersampling=FAST, bits=8,
+        )  # fmt: skip
         for row, pixels in found(scene, [row for rows in sheets.values() for row in rows]):
             if left[row.title]:
                 left[row.title] -= 1

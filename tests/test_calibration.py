@@ -79,7 +79,8 @@ def test_expected_calibration_error_by_hand() -> None:
     assert expected_calibration_error([1.0, 0.0], [1, 0]) == 0
 
 
-@pytest.mark.parametrize("table", [None, {}, {"rise": 1, "fall": 1}, {"rise": 1, "fall": 1, "offset": 0, "x": 1},
+@pytest.mark.parametrize("table", [None, {}, {"rise": 1, "fall": 1},
+                                   {"rise": 1, "fall": 1, "offset": 0, "x": 1},
                                    {"rise": 0, "fall": 1, "offset": 0}, {"rise": 1, "fall": 1, "offset": "a"},
                                    {"rise": 1, "fall": float("nan"), "offset": 0}])  # fmt: skip
 def test_a_table_that_is_no_curve(table: object) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import cyclopts
+import numpy as np
+import numpy.typing as npt
 
 from pithead.card import Card, CardClass
 from pithead.classes import ClassList, load_classes
@@ -18,7 +20,7 @@ from pithead.program import run as run_program
 from pithead.quantize import quantize
 from pithead.recipe import Recipe, read_recipe
 from pithead.sources import provenance, read_sources
-from pithead.trial import over_scenes, over_tiles
+from pithead.trial import Yardstick, over_scenes, over_tiles
 
 ROOT = Path(__file__).resolve().parents[1]
 LICENCE = "AGPL-3.0-or-later"  # ultralytics' licence covers what is trained with it
@@ -26,6 +28,7 @@ MOST_TILES = 400
 """Of the validation split, to measure AP50 on."""
 RANGE_TILES = 64
 """Of the training split, to take the ranges of values from."""
+Tiles = npt.NDArray[np.uint8]
 Flag = Annotated[bool, cyclopts.Parameter(negative="")]
 app = cyclopts.App(name="export.py", help_format="plaintext")
 
@@ -100,15 +103,20 @@ def export(  # noqa: PLR0913 (options of a command line)
         shipped = ship(model, card, out, pixels, measure, head)
         print(f"{out}: {shipped}")
         _list(out)
-        if half:
-            other = out.with_name(f"{out.stem}-fp16.onnx")
-            print(f"{other}: {halve(out, other, pixels, measure)}")
-            _list(other)
-        if int8:
-            other = out.with_name(f"{out.stem}-int8.onnx")
-            learnt = LabelledTiles(folder, "train", recipe.tile_px, RANGE_TILES).pixels(RANGE_TILES)
-            print(f"{other}: {quantize(out, other, learnt, measure)}")
-            _list(other)
+        learnt = LabelledTiles(folder, "train", recipe.tile_px, RANGE_TILES) if int8 else None
+        _smaller(out, pixels, measure, learnt.pixels(RANGE_TILES) if learnt else None, half=half)
+
+
+def _smaller(out: Path, pixels: Tiles, measure: Yardstick, learnt: Tiles | None, *, half: bool) -> None:
+    """Write the same network in half precision, and in integers if there are tiles to take ranges from."""
+    if half:
+        other = out.with_name(f"{out.stem}-fp16.onnx")
+        print(f"{other}: {halve(out, other, pixels, measure)}")
+        _list(other)
+    if learnt is not None:
+        other = out.with_name(f"{out.stem}-int8.onnx")
+        print(f"{other}: {quantize(out, other, learnt, measure)}")
+        _list(other)
 
 
 def _list(weights: Path) -> None:

@@ -155,7 +155,7 @@ class Difference:
 def compare(
     a: Sequence[SceneResult], b: Sequence[SceneResult], card: Card, *, seed: int = 0
 ) -> tuple[Difference, ...]:
-    """Two detectors on the same scenes, the mean first, then class by class: in every resample both see the same scenes.
+    """Two detectors on the same scenes, the mean first, then class by class; both see the same resamples.
 
     The results may come from `evaluate_scene` or `result_of`, in any order; what either detector does well on
     easy scenes cancels out, so that the interval of the difference is narrower than those of the figures.

@@ -40,7 +40,8 @@ def overrides_of(plan: Plan) -> dict[str, Any]:
     recipe = plan.recipe
     return {
         "mode": "train", "model": Path(recipe.model).with_suffix(".yaml").name,
-        "data": str(plan.dataset), "save_dir": str(plan.folder), "exist_ok": True, "imgsz": recipe.tile_px, "device": _device(recipe.device), "amp": _amp(recipe),
+        "data": str(plan.dataset), "save_dir": str(plan.folder), "exist_ok": True,
+        "imgsz": recipe.tile_px, "device": _device(recipe.device), "amp": _amp(recipe),
         "epochs": recipe.epochs or ENDLESS, "time": recipe.hours or None, "patience": recipe.patience,
         "batch": recipe.batch, "nbs": recipe.batch, "workers": recipe.workers, "seed": recipe.seed,
         "optimizer": recipe.optimizer, "lr0": recipe.lr0, "lrf": recipe.lr_end, "cos_lr": True,
