@@ -34,7 +34,7 @@ app = cyclopts.App(name="evaluate.py", help_format="plaintext")
 @app.default
 def evaluate(
     *paths: Path,
-    compare: tuple[Path, Path] | None = None,
+    compare: Annotated[tuple[Path, Path] | None, cyclopts.Parameter(negative="")] = None,
     labels: Path | None = None,
     out: Path | None = None,
     gsd: float | None = None,
