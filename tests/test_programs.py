@@ -144,7 +144,7 @@ def test_a_folder_of_scenes(tmp_path: Path, make_onnx: MakeOnnx) -> None:
     assert record["counts"]["classes"]["coal_heap"] == len(gpd.read_file(out / "b.gpkg", layer="boxes")) > 0
     asked = {"gsd": 0.6, "overlap": 64, "threads": None, "classes": [], "min_score": None, "limit": None}
     asked |= {"readers": 1, "bands": [], "stretch": None, "aoi": None, "skip_plain": False, "date": None}
-    asked |= {"device": "auto"}
+    asked |= {"device": "auto", "unverified": False}
     assert record["options"] == asked
     assert record["grid"]["overlap_px"] == 64
     hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in record["results"]}
