@@ -151,7 +151,7 @@ def chart_of(points: Sequence[Point], card: Card) -> Chart:
     best = max(value for of in reached.values() for _, value in of)
     series = tuple(Series(TITLES[s], STARTS[s], tuple(sorted(of)), dots=True) for s, of in reached.items())
     x, y = (
-        Axis("labelled scenes", 0.0, max(most, 1.0)),
+        Axis("labelled scenes", 0.0, -(-most // 5) * 5),
         Axis("mean AP50", 0.0, max(0.1, -(-best // 0.1) / 10)),
     )
     return Chart("cold_start", "What labelled scenes give", x, y, series)

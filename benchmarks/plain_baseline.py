@@ -69,6 +69,8 @@ def train(job: TrainJob) -> None:
     out = Path(job.out)
     model: Any = YOLO(job.model, task="obb").load(job.weights)
     seen = {"batches": 0, "epochs": 0, "begun": 0.0, "ended": 0.0}
+    # ultralytics takes a core less than there are, on two cores a single one: it gets as many as pithead
+    model.add_callback("on_train_start", lambda _: torch.set_num_threads(job.threads))
     model.add_callback("on_train_start", lambda _: seen.update(begun=time.monotonic()))
     model.add_callback("on_train_batch_start", lambda _: seen.update(batches=seen["batches"] + 1))
     model.add_callback(
@@ -93,6 +95,7 @@ def train(job: TrainJob) -> None:
 def scan(job: ScanJob) -> None:
     """Go through each scene that has no result yet by SAHI's get_sliced_prediction."""
     import numpy as np
+    import torch
     from sahi import AutoDetectionModel
     from sahi.predict import get_sliced_prediction
 
@@ -100,6 +103,8 @@ def scan(job: ScanJob) -> None:
         model_type="ultralytics", model_path=job.weights, confidence_threshold=job.score, device=job.device,
         image_size=job.tile_px, task="obb",
     )  # fmt: skip
+    model.perform_inference(np.zeros((job.tile_px, job.tile_px, 3), np.uint8))  # after this, threads stay
+    torch.set_num_threads(job.threads)
     for scene in job.scenes:
         path = Path(job.out) / f"{Path(scene).stem}.npz"
         if path.is_file():

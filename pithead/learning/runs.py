@@ -19,11 +19,12 @@ def learn(plan: Plan) -> Path:
     # numbers, and on a CPU made them 10 times slower than the later ones. It is the whole process's state.
     torch.set_flush_denormal(True)
     threads = torch.get_num_threads()
-    if plan.recipe.threads:
-        torch.set_num_threads(plan.recipe.threads)
     try:
         kind = OrientedTrainer if plan.recipe.oriented else UprightTrainer
-        kind(plan).train()  # type: ignore[no-untyped-call]
+        trainer = kind(plan)
+        if plan.recipe.threads:  # after the trainer is made: on a CPU it takes one thread less than cores
+            torch.set_num_threads(plan.recipe.threads)
+        trainer.train()  # type: ignore[no-untyped-call]
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
