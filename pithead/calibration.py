@@ -116,5 +116,21 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / len(stated))
 
 
+def error_by_chance(probabilities: npt.ArrayLike, bins: int = BINS, draws: int = 200) -> float | None:
+    """The expected calibration error that so few detections have on average if every probability is true.
+
+    Few detections in a bin are never right in just the stated share: of 100 detections the error is about
+    0.1 whatever the curve. An error that is no larger than this says nothing against it.
+    """
+    stated = np.asarray(probabilities, np.float64).reshape(-1)
+    if not len(stated):
+        return None
+    rng = np.random.default_rng(0)
+    errors = [
+        expected_calibration_error(stated, rng.random(len(stated)) < stated, bins) for _ in range(draws)
+    ]
+    return float(np.mean([error for error in errors if error is not None]))
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -117,6 +117,10 @@ class Card:
                 stated[mine] = Beta.of(self.calibration[known.name])(stated[mine])
         return stated
 
+    def ordered(self, by_class: Mapping[str, Any]) -> dict[str, Any]:
+        """What is told of classes by their names, in the order of their ids: JSON has it by the alphabet."""
+        return {known.name: by_class[known.name] for known in self.classes if known.name in by_class}
+
     @property
     def line_classes(self) -> frozenset[int]:
         """The ids of the classes whose rows are spans of lines."""

@@ -34,13 +34,14 @@ NOT_FOR = """- To state that something is there, or is not, on the word of these
 
 def page(card: Card, file: str, sha256: str) -> str:
     """The whole page as Markdown."""
+    card = Card.from_json(card.to_json())  # keys by the alphabet, as everybody reads it from a file
     parts = [
         _head(card, file, sha256),
         _uses(card),
         _data(card.training.get("data")),
-        *(_evaluation(name, told) for name, told in card.metrics.items()),
+        *(_evaluation(card, name, card.metrics[name]) for name in card.metrics),
         _limits(card),
-        _heads(card.training.get("head"), card.training.get("parity")),
+        _heads(card),
         _calibration(card),
         _precision(card.training.get("precision")),
         _run(card),
@@ -55,7 +56,11 @@ def selected(evaluation: Table) -> dict[str, Any]:
 
 def measured(card: Card) -> dict[str, Table]:
     """The evaluations on a card, by their titles."""
-    return {name: told for name, told in card.metrics.items() if _is_evaluation(told)}
+    return {
+        name: {**told, "classes": card.ordered(told["classes"])}
+        for name, told in card.metrics.items()
+        if _is_evaluation(told)
+    }
 
 
 def _is_evaluation(told: object) -> bool:
@@ -98,16 +103,16 @@ def _data(data: Table | None) -> str:
     return "## What it has learnt from\n\n" + "\n\n".join(told)
 
 
-def _evaluation(name: str, told: Any) -> str:  # noqa: ANN401 (what the card holds)
+def _evaluation(card: Card, name: str, told: Any) -> str:  # noqa: ANN401 (what the card holds)
     if name == "calibration":
         return ""
     if not _is_evaluation(told):
         return f"## {name}\n\n{_text(told)}"
-    spans = told.get("intervals") or {}
-    columns = [c for c in COLUMNS if any(c in row for row in told["classes"].values())]
+    spans, classes = told.get("intervals") or {}, card.ordered(told["classes"])
+    columns = [c for c in COLUMNS if any(c in row for row in classes.values())]
     rows = [
         [known, row.get("threshold"), *(_with(row.get(c), spans.get(known), c) for c in columns)]
-        for known, row in told["classes"].items()
+        for known, row in classes.items()
     ]
     mean = told.get("mean")
     if mean:
@@ -125,6 +130,11 @@ def _evaluation(name: str, told: Any) -> str:  # noqa: ANN401 (what the card hol
         )
         parts.append(
             f"Perimeter lines within {lines['buffer_m']:g} m: {shares}, of {lines['truth_km']:.1f} km."
+        )
+    errors = told.get("calibration_error")
+    if errors and card.calibration:
+        parts.append(
+            f"Expected calibration error: {_text({**card.ordered(errors), 'all': errors.get('all')})}."
         )
     return f"## How good: {name}\n\n" + "\n\n".join(parts)
 
@@ -149,7 +159,7 @@ def _limits(card: Card) -> str:
             known = {name: row for name, row in groups.items() if name != "unknown"}
             if kind == "site" or not known:
                 continue
-            parts.append(f"By {kind}, {title}:\n\n{_groups(kind, known)}")
+            parts.append(f"By {kind}, {title}:\n\n{_groups(card, kind, known)}")
     unknown = [kind for kind in ("ground resolution", "season", "off nadir") if not _told_by(card, kind)]
     if unknown:
         parts.append(f"Not measured apart: {', '.join(unknown)}. How good it is there, nobody has looked.")
@@ -161,8 +171,8 @@ def _told_by(card: Card, kind: str) -> bool:
     return any(name != "unknown" for group in groups for name in group)
 
 
-def _groups(kind: str, groups: Table) -> str:
-    names = sorted({name for row in groups.values() for name in row.get("classes", {})})
+def _groups(card: Card, kind: str, groups: Table) -> str:
+    names = list(card.ordered({name: None for row in groups.values() for name in row.get("classes", {})}))
     rows = [
         [
             group,
@@ -175,12 +185,12 @@ def _groups(kind: str, groups: Table) -> str:
     return _rows((kind, "scenes", "mean AP50", *names), rows)
 
 
-def _heads(head: Table | None, parity: Table | None) -> str:
-    parts = []
+def _heads(card: Card) -> str:
+    head, parity, parts = card.training.get("head"), card.training.get("parity"), []
     if head:
         parts.append(f"Shipped is the {head['shipped']} head: {head['why']}.")
         both = {name: head[name] for name in ("one-to-one", "one-to-many") if name in head}
-        names = sorted({name for told in both.values() for name in told["ap50"]})
+        names = list(card.ordered({name: None for told in both.values() for name in told["ap50"]}))
         rows = [
             [name, told["mean_ap50"], *(told["ap50"].get(n) for n in names)] for name, told in both.items()
         ]
@@ -199,23 +209,25 @@ def _calibration(card: Card) -> str:
     if not card.calibration or not isinstance(told, Mapping):
         return "## Scores\n\nNot calibrated: a score is no probability."
     sides = {name: told[name] for name in ("fit", "check") if name in told}
-    rows = []
-    for known in [*(c.name for c in card.classes), "all"]:
-        row = [known, "–" if known == "all" else ("yes" if known in card.calibration else "no: too few")]
-        for side in sides.values():
-            row += [_text(side["before"].get(known)), _text(side["after"].get(known))]
-        rows.append(row)
-    columns = ["class", "curve"]
-    for name in sides:
+    columns, rows = ["class", "curve"], []
+    kinds: dict[str, list[str]] = {}
+    for name, side in sides.items():
+        kinds[name] = [kind for kind in ("before", "after", "by_chance") if kind in side]
         where = "scenes of the fit" if name == "fit" else "other scenes"
-        columns += [f"before, {where}", f"after, {where}"]
+        columns += [f"{kind.replace('_', ' ')}, {where}" for kind in kinds[name]]
+    for known in [*(c.name for c in card.classes), "all"]:
+        curve = "–" if known == "all" else ("yes" if known in card.calibration else "no: too few")
+        errors = [sides[name][kind].get(known) for name in sides for kind in kinds[name]]
+        rows.append([known, curve, *map(_text, errors)])
     scenes = " and ".join(
-        f"{side['scenes']} {'of the fit' if n == 'fit' else 'others'}" for n, side in sides.items()
+        f"{side['scenes']} {'of the fit' if name == 'fit' else 'others'}" for name, side in sides.items()
     )
+    chance = " By chance: what so few detections would have if every probability were true."
     return (
         "## Scores\n\nA score is the probability that the detection is right, by a curve for each class. "
         f"Expected calibration error before and after, on {scenes}; thresholds keep to "
-        f"{told['false_alarms_per_km2']:g} false alarms of a class per km².\n\n{_rows(columns, rows)}"
+        f"{told['false_alarms_per_km2']:g} false alarms of a class per km²."
+        f"{chance if any('by_chance' in some for some in kinds.values()) else ''}\n\n{_rows(columns, rows)}"
     )
 
 

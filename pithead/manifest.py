@@ -92,7 +92,11 @@ def entry(path: Path, card: Card) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "licence": card.licence,
         **facts,
-        "metrics": {name: _figures(told) for name, told in card.metrics.items() if _measured(told)},
+        "metrics": {
+            name: _figures({**told, "classes": card.ordered(told["classes"])})
+            for name, told in sorted(card.metrics.items())
+            if _measured(told)
+        },
     }
 
 

@@ -1,11 +1,14 @@
 """The cards of imagery sources: which of them a scene is from, and under what licence it is."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pithead.errors import DatasetError
+
+GENERATED, UNKNOWN = "generated", "unknown"
 
 
 def read_sources(folder: Path) -> dict[str, dict[str, Any]]:
@@ -39,20 +42,28 @@ def source_of(scene: str, names: Iterable[str]) -> str | None:
 
 
 def provenance(
-    scenes: Mapping[str, int], cards: Mapping[str, Mapping[str, Any]]
+    tiles: Iterable[tuple[str, str]], cards: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Title, licence and use of every source, with the number of tiles that are from it.
+    """Title, licence and use of every source, with the number of tiles that show something of it.
+
+    A generated scene may stand on an image: `generate.py` names the image as its site, and such a tile is of
+    both sources.
 
     Args:
-        scenes: How many tiles are of each scene.
-        cards: What `read_sources` gives. Scenes of no source are told under ``unknown``.
+        tiles: Scene and site of each tile.
+        cards: What `read_sources` gives. What is of no source is told under ``unknown``.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for scene, tiles in sorted(scenes.items()):
-        name = source_of(scene, cards) or "unknown"
-        card = cards.get(name, {})
-        row = found.setdefault(
-            name, {"tiles": 0, **{key: card[key] for key in ("title", "licence", "use") if key in card}}
+    counts: Counter[str] = Counter()
+    for scene, site in tiles:
+        mine, ground = source_of(scene, cards), source_of(site, cards)
+        drawn_on_an_image = mine == GENERATED and site != scene
+        counts.update(
+            {mine or UNKNOWN, (ground or UNKNOWN) if drawn_on_an_image else (ground or mine or UNKNOWN)}
         )
-        row["tiles"] += tiles
-    return dict(sorted(found.items()))
+    return {
+        name: {
+            "tiles": count,
+            **{key: cards[name][key] for key in ("title", "licence", "use") if name in cards},
+        }
+        for name, count in sorted(counts.items())
+    }

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logit
 
-from pithead.calibration import Beta, expected_calibration_error, fit
+from pithead.calibration import Beta, error_by_chance, expected_calibration_error, fit
 from pithead.errors import CardError
 
 
@@ -77,6 +77,20 @@ def test_expected_calibration_error_by_hand() -> None:
     # Two bins: |0.2 - 0| for 1 of 4, |0.8 - 2/3| for 3 of 4.
     assert expected_calibration_error([0.2, 0.8, 0.8, 0.8], [0, 1, 1, 0]) == pytest.approx(0.05 + 0.1)
     assert expected_calibration_error([1.0, 0.0], [1, 0]) == 0
+
+
+def test_few_detections_have_an_error_by_chance() -> None:
+    assert error_by_chance([]) is None
+    assert error_by_chance([0.0, 1.0]) == 0
+    # One at 0.5 is off by 0.5 whether it is right or not; of two, half of the draws are one right, one wrong.
+    assert error_by_chance([0.5]) == pytest.approx(0.5)
+    assert error_by_chance([0.5, 0.5], draws=4000) == pytest.approx(0.25, abs=0.02)
+    honest = np.random.default_rng(3).uniform(0, 1, 5000)
+    few, many = error_by_chance(honest[:100]), error_by_chance(honest)
+    assert few is not None
+    assert many is not None
+    assert few > 0.08
+    assert many < 0.02
 
 
 @pytest.mark.parametrize("table", [None, {}, {"rise": 1, "fall": 1},

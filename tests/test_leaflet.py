@@ -66,6 +66,12 @@ def test_figures_come_with_intervals_and_limits(card: Card) -> None:
     assert "Not measured apart: season, off nadir." in text
 
 
+def test_a_card_that_was_written_and_read_has_the_same_page(card: Card) -> None:
+    """JSON has keys by the alphabet: the order in which figures were put on the card must not show."""
+    told = replace(card, metrics={"b": selected(figures()), "a": selected(figures())})
+    assert page(Card.from_json(told.to_json()), "x.onnx", SHA) == page(told, "x.onnx", SHA)
+
+
 def test_only_what_a_person_needs_is_kept(card: Card) -> None:
     kept = selected(figures())
     assert "curves" not in kept
@@ -105,6 +111,11 @@ def test_sources_heads_scores_and_precision(card: Card) -> None:
     assert "Shipped is the one-to-one head: the better of both." in text
     assert "99 rows of 10 tiles within 0.0012 px and 2e-06 of score" in text
     assert "| coal_heap | yes | 0.200 | 0.020 | 0.200 | 0.020 |" in text
+    assert "by chance" not in text.lower()
+    errors["by_chance"] = {"coal_heap": 0.015}
+    chance = page(told, "x.onnx", SHA)
+    assert "| coal_heap | yes | 0.200 | 0.020 | 0.015 | 0.200 | 0.020 | 0.015 |" in chance
+    assert "what so few detections would have" in chance
     assert "| mine_head | no: too few | – | – | – | – |" in text
     assert "thresholds keep to 0.5 false alarms of a class per km²" in text
     assert "Mean AP50 on 169 tiles: 0.880, in single precision 0.900." in text

@@ -26,10 +26,21 @@ def test_the_longest_name_that_a_scene_begins_with(scene: str, source: str | Non
 
 
 def test_tiles_are_counted_by_source() -> None:
-    found = provenance({"generated_1": 3, "generated_2": 4, "naip-302": 1, "mine": 2}, CARDS)
-    assert {name: row["tiles"] for name, row in found.items()} == {"generated": 7, "naip": 1, "unknown": 2}
+    tiles = [("generated_1", "generated_1")] * 3 + [
+        ("naip-302", "naip/302"),
+        ("mine", "a camp"),
+        ("mine", "b"),
+    ]
+    found = provenance(tiles, CARDS)
+    assert {name: row["tiles"] for name, row in found.items()} == {"generated": 3, "naip": 1, "unknown": 2}
     assert found["generated"]["licence"] == "AGPL-3.0-or-later"
     assert found["unknown"] == {"tiles": 2}
+
+
+def test_a_scene_that_is_drawn_on_an_image_is_of_both_sources() -> None:
+    tiles = [("generated_1", "naip-wind/m_4109442"), ("generated_2", "349"), ("airbus-oil-7", "port 3")]
+    counts = {name: row["tiles"] for name, row in provenance(tiles, CARDS).items()}
+    assert counts == {"airbus-oil": 1, "generated": 2, "naip-wind": 1, "unknown": 1}
 
 
 @pytest.mark.parametrize("text", ["= 1", "name = 'x'"])

@@ -10,6 +10,7 @@ from pithead.classes import load_classes
 from pithead.detector import Detector
 from pithead.evaluation import evaluate_scene, summary
 from pithead.labels import read_jsonl
+from pithead.leaflet import page
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "datasets" / "demo"
@@ -33,8 +34,9 @@ def test_the_manifest_names_the_bytes_of_the_weights() -> None:
 
 
 def test_the_readable_card_is_of_these_weights() -> None:
+    detector = Detector.open(STARTER)
     text = (ROOT / "weights" / "starter.md").read_text(encoding="utf-8")
-    assert Detector.open(STARTER).sha256 in text
+    assert text == page(detector.card, STARTER.name, detector.sha256), "training/card.py weights/starter.onnx"
 
 
 def test_the_demo_scene_stays_small() -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from pithead.calibration import error_by_chance
 from pithead.card import Card
 from pithead.detector import Detector
 from pithead.errors import OptionError
@@ -24,6 +25,7 @@ from pithead.evaluation import (
     thresholds_within,
 )
 from pithead.manifest import register
+from pithead.metrics import join
 from pithead.program import run
 from pithead.stamp import stamp
 
@@ -122,6 +124,7 @@ def _card(curved: Card, before: Measured, after: Measured, budget: float) -> Car
             "scenes": len(after[name]),
             "before": calibration_errors(before[name], curved),
             "after": calibration_errors(after[name], curved),
+            "by_chance": _by_chance(after[name], curved),
         }
     return replace(
         curved,
@@ -131,12 +134,20 @@ def _card(curved: Card, before: Measured, after: Measured, budget: float) -> Car
     )
 
 
+def _by_chance(results: Sequence[SceneResult], card: Card) -> dict[str, float | None]:
+    """The error of each class that so few detections would have if their probabilities were true."""
+    found = join([r.curve for r in results])
+    classes = {known.name: found.scores[found.classes == i] for i, known in enumerate(card.classes)}
+    return {name: error_by_chance(scores) for name, scores in {**classes, "all": found.scores}.items()}
+
+
 def report(name: str, before: Sequence[SceneResult], after: Sequence[SceneResult], card: Card) -> None:
-    """Print the errors of calibration before and after."""
+    """Print the errors of calibration before and after, and the one that true probabilities would have."""
     table = Table(title=f"{len(after)} {'scenes of the fit' if name == 'fit' else 'other scenes'}")
-    for column in ("class", "calibration error before", "after", "ap50 before", "after", "threshold"):
+    columns = "class", "calibration error before", "after", "by chance", "ap50 before", "after", "threshold"
+    for column in columns:
         table.add_column(column)
-    errors = calibration_errors(before, card), calibration_errors(after, card)
+    errors = calibration_errors(before, card), calibration_errors(after, card), _by_chance(after, card)
     figures = summary(before, card)["classes"], summary(after, card)["classes"]
     for known in card.classes:
         title = known.name if known.name in (card.calibration or {}) else f"{known.name} (too few: no curve)"

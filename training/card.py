@@ -46,9 +46,9 @@ def card(
         from pithead.stamp import stamp  # noqa: PLC0415 (listing needs no onnx)
 
         told = dict(_told(text, facts) for text in evaluation)
-        facts = replace(facts, metrics={**facts.metrics, **told})
-        stamp(weights, weights, facts)
-        sha256 = Detector.open(weights, verify=False).sha256
+        stamp(weights, weights, replace(facts, metrics={**facts.metrics, **told}))
+        detector = Detector.open(weights, verify=False)  # as everybody will read it from now on
+        facts, sha256 = detector.card, detector.sha256
     register(weights, facts)
     target = out or weights.with_suffix(".md")
     write_whole(target, page(facts, weights.name, sha256))

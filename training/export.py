@@ -149,7 +149,9 @@ def _data(dataset: Path) -> dict[str, Any]:
         "tiles": {"train": len(learnt), "val": len(tiles) - len(learnt)},
         "scenes": len({tile.scene for tile in tiles}),
         "objects": dict(sorted(objects.items())),
-        "sources": provenance(Counter(t.scene for t in tiles), read_sources(ROOT / "datasets" / "sources")),
+        "sources": provenance(
+            ((tile.scene, tile.site) for tile in tiles), read_sources(ROOT / "datasets" / "sources")
+        ),
     }
 
 
