@@ -78,7 +78,7 @@ def placed(scene: GeneratedScene, seed: int) -> Affine:
 def told(job: Job) -> str:
     """All that decides what a scene is: a marker of another text is of another scene."""
     options = {key: value for key, value in asdict(job).items() if key != "out"}
-    options["backdrop"] = None if job.backdrop is None else job.backdrop.name
+    options["backdrop"] = None if job.backdrop is None else "/".join(job.backdrop.parts[-2:])
     return json.dumps({"version": VERSION, **options}, sort_keys=True) + "\n"
 
 
@@ -122,14 +122,15 @@ def make(job: Job) -> str:
 def gather(out: Path) -> None:
     """Join the labels of every scene in the folder, in the order of the seeds, and say on what they stand.
 
-    Scenes on one image, or on chips of one image, are one site: they must not be parted into two folds.
+    Scenes on one image, or on chips of one image, are one site: they must not be parted into two folds. The
+    site is named by the image and its folder, as `cut.py` names that of a background.
     """
     lines, rows = [], []
     for part in sorted((out / "parts").glob("*.jsonl")):
         told_of = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
         text = part.read_text(encoding="utf-8")
         if told_of.get("backdrop"):
-            site = re.sub(r"_[0-9]+_[0-9]+$", "", Path(told_of["backdrop"]).stem)
+            site = re.sub(r"_[0-9]+_[0-9]+$", "", str(Path(told_of["backdrop"]).with_suffix("")))
             text = "".join(json.dumps({**json.loads(line), "site": site}) + "\n" for line in lines_of(text))
             row = {"image": part.stem, "file": told_of["backdrop"], "sha256": told_of["backdrop_sha256"]}
             rows.append(json.dumps(row) + "\n")

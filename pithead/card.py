@@ -117,6 +117,15 @@ class Card:
                 stated[mine] = Beta.of(self.calibration[known.name])(stated[mine])
         return stated
 
+    @property
+    def evaluations(self) -> dict[str, Mapping[str, Any]]:
+        """What `training/evaluate.py` measured, by its title, the classes of each in the order of the ids."""
+        return {
+            title: {**told, "classes": self.ordered(told["classes"])}
+            for title, told in sorted(self.metrics.items())
+            if isinstance(told, Mapping) and isinstance(told.get("classes"), Mapping)
+        }
+
     def ordered(self, by_class: Mapping[str, Any]) -> dict[str, Any]:
         """What is told of classes by their names, in the order of their ids: JSON has it by the alphabet."""
         return {known.name: by_class[known.name] for known in self.classes if known.name in by_class}

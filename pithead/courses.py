@@ -198,3 +198,20 @@ def _beside(line: shapely.LineString, members: Ints, centres: Floats) -> Ints:
     spots = np.asarray(shapely.points(centres[members]), np.object_)
     near = shapely.distance(line, spots) < BESIDE_PX
     return members[near][np.argsort(shapely.line_locate_point(line, spots[near]), kind="stable")]
+
+
+def chains(count: int, partner: dict[int, int]) -> list[tuple[list[int], bool]]:
+    """Chains of ends (in, out, in, out ...) and whether each is a ring. Each end is linked at most once."""
+    found = []
+    seen: set[int] = set()
+    starts = [end for end in range(2 * count) if end not in partner]
+    for start in [*starts, *range(2 * count)]:
+        if start // 2 in seen:
+            continue
+        chain, end = [], start
+        while end // 2 not in seen:
+            seen.add(end // 2)
+            chain += [end, end ^ 1]
+            end = partner.get(end ^ 1, end)
+        found.append((chain, chain[0] in partner))
+    return found

@@ -54,19 +54,6 @@ def selected(evaluation: Table) -> dict[str, Any]:
     return {key: evaluation[key] for key in KEPT if key in evaluation}
 
 
-def measured(card: Card) -> dict[str, Table]:
-    """The evaluations on a card, by their titles."""
-    return {
-        name: {**told, "classes": card.ordered(told["classes"])}
-        for name, told in card.metrics.items()
-        if _is_evaluation(told)
-    }
-
-
-def _is_evaluation(told: object) -> bool:
-    return isinstance(told, Mapping) and isinstance(told.get("classes"), Mapping)
-
-
 def _head(card: Card, file: str, sha256: str) -> str:
     kind = card.training.get("precision", {}).get("type", "float32")
     names = [known.name for known in card.classes]
@@ -106,9 +93,10 @@ def _data(data: Table | None) -> str:
 def _evaluation(card: Card, name: str, told: Any) -> str:  # noqa: ANN401 (what the card holds)
     if name == "calibration":
         return ""
-    if not _is_evaluation(told):
+    if name not in card.evaluations:
         return f"## {name}\n\n{_text(told)}"
-    spans, classes = told.get("intervals") or {}, card.ordered(told["classes"])
+    told = card.evaluations[name]
+    spans, classes = told.get("intervals") or {}, told["classes"]
     columns = [c for c in COLUMNS if any(c in row for row in classes.values())]
     rows = [
         [known, row.get("threshold"), *(_with(row.get(c), spans.get(known), c) for c in columns)]
@@ -146,7 +134,7 @@ def _with(value: object, spans: Table | None, key: str) -> str:
 
 def _limits(card: Card) -> str:
     parts: list[str] = []
-    for title, told in measured(card).items():
+    for title, told in card.evaluations.items():
         weak = [
             name for name, row in told["classes"].items() if (row.get("ap50") or 0.0) < WEAK and row["truth"]
         ]
@@ -167,7 +155,7 @@ def _limits(card: Card) -> str:
 
 
 def _told_by(card: Card, kind: str) -> bool:
-    groups = [(told.get("by_circumstance") or {}).get(kind) or {} for told in measured(card).values()]
+    groups = [(told.get("by_circumstance") or {}).get(kind) or {} for told in card.evaluations.values()]
     return any(name != "unknown" for group in groups for name in group)
 
 

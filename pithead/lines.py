@@ -12,7 +12,7 @@ import numpy.typing as npt
 import shapely
 from scipy.spatial import cKDTree
 
-from pithead.courses import Course, fit, joined
+from pithead.courses import Course, chains, fit, joined
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -145,7 +145,7 @@ def link(
     kept = _without_doubles(boxes, scores)
     spans = _ends(boxes[kept])
     courses = []
-    for whole, closed in _chains(len(kept), _partners(spans, max_gap_px)):
+    for whole, closed in chains(len(kept), _partners(spans, max_gap_px)):
         chain = whole if closed else _trimmed(spans, whole)
         members = np.array(chain[::2]) // 2
         if spans.lengths[members].sum() >= SEEN * min_length_px:
@@ -344,23 +344,6 @@ def _touch(spans: _Spans, a: Ints, b: Ints) -> Floats:
     turn = _angle(spans.outward[a], -spans.outward[b])
     bad = (length > TOUCH * np.median(spans.lengths)) | (turn > CORNER)
     return np.where(bad, np.inf, 2 * length + 3 * CORNER_COST_PX)
-
-
-def _chains(count: int, partner: dict[int, int]) -> list[tuple[list[int], bool]]:
-    """Chains of ends (in, out, in, out ...) and whether each is a ring. Each end is linked at most once."""
-    chains = []
-    seen: set[int] = set()
-    starts = [end for end in range(2 * count) if end not in partner]
-    for start in [*starts, *range(2 * count)]:
-        if start // 2 in seen:
-            continue
-        chain, end = [], start
-        while end // 2 not in seen:
-            seen.add(end // 2)
-            chain += [end, end ^ 1]
-            end = partner.get(end ^ 1, end)
-        chains.append((chain, chain[0] in partner))
-    return chains
 
 
 def _trimmed(spans: _Spans, chain: list[int]) -> list[int]:

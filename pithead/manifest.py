@@ -92,16 +92,8 @@ def entry(path: Path, card: Card) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "licence": card.licence,
         **facts,
-        "metrics": {
-            name: _figures({**told, "classes": card.ordered(told["classes"])})
-            for name, told in sorted(card.metrics.items())
-            if _measured(told)
-        },
+        "metrics": {title: _figures(told) for title, told in card.evaluations.items()},
     }
-
-
-def _measured(told: object) -> bool:
-    return isinstance(told, Mapping) and isinstance(told.get("classes"), Mapping)
 
 
 def _figures(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -205,8 +205,10 @@ def test_the_program_records_on_what_each_scene_stands(tmp_path: Path, program: 
     rows = [json.loads(line) for line in (tmp_path / "one" / "backdrops.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == [f"generated_00000{number}" for number in range(4)]
     for row in rows:
-        path = (few if row["file"].startswith("few") else many) / row["file"]
-        assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert row["sha256"] == hashlib.sha256((tmp_path / row["file"]).read_bytes()).hexdigest()
+    labels = [json.loads(line) for line in (tmp_path / "one" / "labels.jsonl").read_text().splitlines()]
+    grounds = {row["image"]: row["file"].removesuffix(".png") for row in rows}
+    assert {line["image"]: line["site"] for line in labels} == grounds
     for name in ("backdrops.jsonl", "labels.jsonl", "generated_000003.tif"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 

@@ -77,7 +77,7 @@ def _on_all(devices: int) -> None:
 def _train(plan: Recipe, folder: Path, classes: Path, *, resume: bool) -> None:
     from pithead.learning.quiet import quiet_ultralytics  # noqa: PLC0415 (--help needs no torch)
 
-    quiet_ultralytics(folder / "settings", progress=True, mlflow="MLFLOW_TRACKING_URI" in os.environ)
+    quiet_ultralytics(folder / "settings", training=True, mlflow="MLFLOW_TRACKING_URI" in os.environ)
     from pithead.learning.plan import prepare  # noqa: PLC0415
     from pithead.learning.runs import learn  # noqa: PLC0415
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from pithead.courses import chains
 from pithead.geometry import boxes_to_corners
 
 Floats = npt.NDArray[np.float64]
@@ -95,7 +96,7 @@ def _courses(segments: Floats) -> list[Course]:
     """The segments (N, 2, 2) chained by their ends."""
     ends = segments.reshape(-1, 2)
     courses = []
-    for chain, closed in _chains(len(segments), _partners(segments)):
+    for chain, closed in chains(len(segments), _partners(segments)):
         points: list[Floats] = [] if closed else [ends[chain[0]]]
         turns: list[float] = []
         joints = list(zip(chain[1::2], [*chain[2::2], chain[0]], strict=True))
@@ -137,22 +138,6 @@ def _turn(ends: Floats, out: int, into: int) -> float:
     before, after = ends[out] - ends[out ^ 1], ends[into ^ 1] - ends[into]
     cosine = float(before @ after) / max(float(np.hypot(*before) * np.hypot(*after)), 1e-9)
     return float(np.arccos(np.clip(cosine, -1, 1)))
-
-
-def _chains(count: int, partner: dict[int, int]) -> list[tuple[list[int], bool]]:
-    """Chains of ends (in, out, in, out …) and whether each is a ring."""
-    chains = []
-    seen: set[int] = set()
-    for start in [*(end for end in range(2 * count) if end not in partner), *range(2 * count)]:
-        if start // 2 in seen:
-            continue
-        chain, end = [], start
-        while end // 2 not in seen:
-            seen.add(end // 2)
-            chain += [end, end ^ 1]
-            end = partner.get(end ^ 1, end)
-        chains.append((chain, chain[0] in partner))
-    return chains
 
 
 def _within(course: Course, side_px: int) -> list[Course]:

@@ -18,7 +18,11 @@ Network = Any  # ultralytics publishes no types
 Head = Literal["one-to-one", "one-to-many"]
 HEADS: tuple[Head, ...] = get_args(Head)
 
-CANDIDATES = 1024  # rows of the one-to-many head that are held against each other, of a tile
+CANDIDATES = 512
+"""Rows of the one-to-many head that are held against each other, of a tile.
+
+On 205 generated tiles 1024 reach the same AP50 within 0.0003, and a tile costs 67 ms of a core instead of 47.
+"""
 SAME = 0.5  # from this overlap on, two rows of a class are one object
 ROUNDS = 16  # a chain of suppressions that is longer is cut off
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pithead.errors import OptionError
 from pithead.geometry import corners_to_boxes
-from pithead.learning.samples import TrainTile, read_pixels, read_rows, read_tiles
+from pithead.learning.samples import TrainTile, read_pixels, read_tiles, read_view
 from pithead.trial import LabelledTile
 
 
@@ -38,14 +38,9 @@ class LabelledTiles:
     def __iter__(self) -> Iterator[LabelledTile]:
         """Each with its labels."""
         for tile in self.tiles:
-            classes, corners = read_rows(tile.labels, self.tile_px)
-            ignored = read_rows(tile.ignores, self.tile_px)[1] if tile.ignores else np.zeros((0, 4, 2))
-            yield LabelledTile(
-                read_pixels(tile.path, self.tile_px),
-                corners_to_boxes(corners).reshape(-1, 5),
-                classes,
-                corners_to_boxes(ignored).reshape(-1, 5),
-            )
+            view = read_view(tile, self.tile_px)
+            boxes, ignored = (corners_to_boxes(some).reshape(-1, 5) for some in (view.corners, view.ignored))
+            yield LabelledTile(view.pixels, boxes, view.classes, ignored)
 
     def pixels(self, count: int) -> npt.NDArray[np.uint8]:
         """The pixels (N, tile_px, tile_px, 3) of `count` of them, spread over all."""

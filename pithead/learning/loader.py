@@ -48,12 +48,11 @@ class Batches:
         workers: int,
         *,
         oriented: bool,
-        drop_last: bool = False,
     ) -> None:
         """Take the samples and how many make a batch."""
         self.dataset: Any = dataset
         self.sampler, self.batch_size, self.num_workers = sampler, batch, workers
-        self.drop_last = drop_last
+        self.drop_last = False
         self._loader: Any = DataLoader(
             dataset,
             batch_size=batch,
@@ -61,7 +60,6 @@ class Batches:
             num_workers=workers,
             collate_fn=partial(collate, oriented=oriented),
             pin_memory=torch.cuda.is_available(),
-            drop_last=drop_last,
         )
 
     def __len__(self) -> int:

@@ -117,7 +117,6 @@ class TrainingTiles(Dataset[Sample]):
         self.tiles, self.recipe, self.augmenter = tiles, recipe, augmenter
         self._pass, self._order = -1, np.arange(len(tiles))
         self._repeats = repeats(tiles, recipe.balance)
-        self.im_files = [str(tile.path) for tile in tiles]
 
     def __len__(self) -> int:
         """Return the number of tiles of one epoch."""
@@ -142,7 +141,6 @@ class ValidationTiles(Dataset[Sample]):
         if recipe.val_tiles > 0:
             tiles = tiles[:: max(1, len(tiles) // recipe.val_tiles)][: recipe.val_tiles]
         self.tiles, self.recipe = tiles, recipe
-        self.im_files = [str(tile.path) for tile in tiles]
 
     def __len__(self) -> int:
         """Return the number of tiles."""

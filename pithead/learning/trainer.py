@@ -6,7 +6,6 @@ any number of tiles; checkpoints that a kill cannot tear; bfloat16 on a CPU; ign
 geometry that a view needs.
 """
 
-from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.models.yolo.obb import OBBTrainer
 from ultralytics.utils import DEFAULT_CFG, RANK
-from ultralytics.utils.torch_utils import ModelEMA, unwrap_model
+from ultralytics.utils.torch_utils import ModelEMA
 
 from pithead.augment import Augmenter
 from pithead.cutting import SPAN_WIDTH_M, STRIP_PAD_M
@@ -165,12 +164,6 @@ class Learning:
         self.validator.args.plots = True  # type: ignore[attr-defined]
         self.validator(self)  # type: ignore[attr-defined]
 
-    def get_validator(self) -> Any:  # noqa: ANN401 (of either kind)
-        """Return ultralytics' validator."""
-        validator = super().get_validator()  # type: ignore[misc]
-        validator.args = copy(validator.args)
-        return validator
-
 
 class OrientedTrainer(Learning, OBBTrainer):
     """Trains a network for oriented boxes."""
@@ -178,8 +171,3 @@ class OrientedTrainer(Learning, OBBTrainer):
 
 class UprightTrainer(Learning, DetectionTrainer):
     """Trains a network for upright boxes."""
-
-
-def network_of(trainer: Any) -> Any:  # noqa: ANN401 (ultralytics publishes no types)
-    """Return the network without the wrapper of several GPUs."""
-    return unwrap_model(trainer.model)
