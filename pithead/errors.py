@@ -51,3 +51,15 @@ class OptionError(PitheadError, ValueError):
 
 class OutsideError(OptionError):
     """An area of interest of which a scene shows nothing."""
+
+
+class CatalogError(PitheadError, ValueError):
+    """An archive's catalogue that is missing, malformed or does not know what it is asked for."""
+
+
+class StoreError(PitheadError, OSError):
+    """A store of detections that is missing, damaged, or of another schema."""
+
+
+class EvidenceError(PitheadError, ValueError):
+    """A log of evidence with a broken link, or a signature that does not fit."""
