@@ -16,7 +16,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from real_data import Shot, fold_name
 from real_report import table, text
-from real_runs import Bench, Told, fine_tuned, scanned
+from real_runs import Bench, Told, fine_tuned, named, scanned
 
 from pithead.card import Card
 from pithead.dataset import rank
@@ -31,6 +31,8 @@ from pithead.recipe import Recipe, read_recipe
 ROOT = Path(__file__).resolve().parents[1]
 STARTS = {"starter": "#1b6ca8", "pretrained": "#c1440e"}
 TITLES = {"starter": "from the starter", "pretrained": "from DOTA, without generated scenes"}
+RECIPE = ROOT / "training" / "recipes" / "real.toml"
+COUNTS = (0, 10, 30)
 Many = Parameter(consume_multiple=True, negative="")
 app = App(name="cold_start.py", help_format="plaintext")
 
@@ -51,8 +53,8 @@ def cold_start(
     scenes: Path,
     *,
     told: Annotated[Told, Parameter(name="*")],
-    recipe: Path = ROOT / "training" / "recipes" / "real.toml",
-    counts: Annotated[tuple[int, ...], Many] = (0, 10, 30),
+    recipe: Path = RECIPE,
+    counts: Annotated[tuple[int, ...], Many] = COUNTS,
     only_folds: Annotated[tuple[int, ...], Many] = (),
     only: Annotated[tuple[str, ...], Many] = tuple(STARTS),
     report: Path | None = None,
@@ -68,9 +70,11 @@ def cold_start(
         only: Where to start: starter, pretrained or both.
         report: Write the page to this file and the curve beside it (.svg), too.
     """
-    folds = [number - 1 for number in only_folds or range(1, told.folds + 1)]
+    folds = [number - 1 for number in sorted(set(only_folds)) or range(1, told.folds + 1)]
     if not set(only) <= STARTS.keys() or not all(0 <= fold < told.folds for fold in folds):
         raise OptionError(f"expected --only of {', '.join(STARTS)} and --only-folds from 1 to {told.folds}")
+    if any(count == 1 or count < 0 for count in counts):
+        raise OptionError(f"expected --counts of 0, or 2 and more to train and to validate on, got {counts}")
     bench, plan = Bench.open(scenes, told), read_recipe(recipe)
     points = []
     for start in (name for name in STARTS if name in only):
@@ -79,11 +83,16 @@ def cold_start(
                 continue  # it does not know the classes: nothing to measure
             points.append(measured_at(bench, plan, start, count, folds))
     card = Detector.open(told.starter).card
-    page, curve = written(points, card, told, folds), chart_of(points, card)
+    more = [f"--recipe {named(recipe)}"] * (recipe != RECIPE)
+    more += [f"--counts {' '.join(map(str, counts))}"] * (counts != COUNTS)
+    more += [f"--only-folds {' '.join(str(fold + 1) for fold in folds)}"] * (len(folds) < told.folds)
+    more += [f"--only {' '.join(only)}"] * (set(only) != STARTS.keys())
+    page, curve = written(points, card, told, folds, more), chart_of(points, card)
     print(page)
     for path in [told.out / "cold_start.md", *([report] if report else [])]:
-        write_whole(path, page)
-        write_whole(path.with_suffix(".svg"), curve.svg())
+        picture = path.with_suffix(".svg")
+        write_whole(path, page.replace("(cold_start.svg)", f"({picture.name})"))
+        write_whole(picture, curve.svg())
 
 
 def measured_at(bench: Bench, plan: Recipe, start: str, count: int | None, folds: Sequence[int]) -> Point:
@@ -112,7 +121,9 @@ def nested(shots: Sequence[Shot], count: int) -> tuple[Shot, ...]:
     return tuple(ranked[:count])
 
 
-def written(points: Sequence[Point], card: Card, told: Told, folds: Sequence[int]) -> str:
+def written(
+    points: Sequence[Point], card: Card, told: Told, folds: Sequence[int], more: Sequence[str]
+) -> str:
     """The page as Markdown: a line for each point."""
     numbers = [summary(point.results, card) for point in points]
     names = [c.name for c in card.classes if numbers[0]["classes"][c.name]["truth"]]
@@ -127,18 +138,13 @@ def written(points: Sequence[Point], card: Card, told: Told, folds: Sequence[int
     truth = [f"AP50 {name} ({numbers[0]['classes'][name]['truth']})" for name in names]
     return (
         "# Cold start\n\nWritten by `benchmarks/cold_start.py`; do not edit.\n\n"
-        f"    {told.command('cold_start')}\n\n"
-        f"Each training lasted {length_of(told)}. {numbers[0]['scenes']} scenes were measured "
-        f"({len(folds)} of {told.folds} folds), each by weights that have not seen its fold. Labelled scenes "
-        "are drawn at random; a tenth of them, at least one, is for validation. Intervals are of a bootstrap "
-        "over sites.\n\n![curve](cold_start.svg)\n\n"
+        f"    {told.command('cold_start', *more)}\n\n"
+        f"Each training lasted {told.length}. {numbers[0]['scenes']} scenes were measured "
+        f"({len(folds)} of {told.folds} folds), each by weights that have not learnt from its fold. Labelled "
+        "scenes are drawn at random; a tenth of them, at least one, is for validation. Intervals are of a "
+        "bootstrap over places.\n\n![curve](cold_start.svg)\n\n"
         + table(["", "labelled scenes", "mean AP50", "95 % interval", *truth], rows)
     )
-
-
-def length_of(told: Told) -> str:
-    """How long a training was, in words."""
-    return f"{told.epochs} epochs" if told.epochs else f"{told.hours * 60:.0f} minutes on {told.device}"
 
 
 def chart_of(points: Sequence[Point], card: Card) -> Chart:

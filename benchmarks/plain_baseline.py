@@ -68,11 +68,17 @@ def train(job: TrainJob) -> None:
     torch.set_flush_denormal(True)  # changes no result; without it the first steps take ten times as long
     out = Path(job.out)
     model: Any = YOLO(job.model, task="obb").load(job.weights)
-    seen = {"batches": 0, "epochs": 0, "begun": 0.0, "ended": 0.0}
+    seen = {"images": 0, "epochs": 0, "begun": 0.0, "ended": 0.0}
+
+    def count(trainer: Any) -> None:  # noqa: ANN401 (ultralytics publishes no types)
+        """Of a batch: the last one of an epoch is smaller."""
+        left = len(trainer.train_loader.dataset) - seen["images"] % len(trainer.train_loader.dataset)
+        seen.update(images=seen["images"] + min(job.batch, left))
+
     # ultralytics takes a core less than there are, on two cores a single one: it gets as many as pithead
     model.add_callback("on_train_start", lambda _: torch.set_num_threads(job.threads))
     model.add_callback("on_train_start", lambda _: seen.update(begun=time.monotonic()))
-    model.add_callback("on_train_batch_start", lambda _: seen.update(batches=seen["batches"] + 1))
+    model.add_callback("on_train_batch_start", count)
     model.add_callback(
         "on_train_epoch_end", lambda _: seen.update(epochs=seen["epochs"] + 1, ended=time.monotonic())
     )
@@ -87,7 +93,7 @@ def train(job: TrainJob) -> None:
         "seconds": round(seen["ended"] - seen["begun"]),
         "cpu_seconds": round(sum(os.times()[:4])),
         "epochs": seen["epochs"],
-        "images": seen["batches"] * job.batch,
+        "images": seen["images"],
     }
     _write(out / "plain.json", json.dumps(facts) + "\n")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pithead.card import Card
 from pithead.evaluation import Difference, SceneResult, compare, summary
+from pithead.intervals import RESAMPLES
 
 HEAD = """# Real scenes
 
@@ -16,13 +17,18 @@ the scenes forbids that for some sets, and the recipe makes them again.
 
 """
 HOW = """
-What is measured: {scenes} scenes ({km2:.0f} km²) of {sites} sites, in {folds} folds of sites: every scene by
-weights that have not seen its fold. AP50 is over all scores, pooled over the folds. Spans are those of
-guard_perimeter: perimeters as the boxes along them that pithead teaches, for the plain network too, else
+What is compared: recipes of pithead start from the starter, which has learnt from generated scenes before;
+ultralytics' defaults start from the DOTA weights that the starter goes back to, too. On each fold all learn
+from the same scenes, each for {length}. SAHI by its defaults also looks at the whole scene at once, and
+suppresses by IoU; tuned, it does not, and suppresses by IoS.
+
+What is measured: {scenes} scenes ({km2:.0f} km²) of {places} places, in {folds} folds of places: every scene
+by weights that have not learnt from its fold. AP50 is over all scores, pooled over the folds. Spans are those
+of guard_perimeter: perimeters as the boxes along them that pithead teaches, for the plain network too, else
 there would be nothing to compare; lines are what is linked from them, by the same code for both. Rail loading
 counts as whole boxes. Area F1 and the quality of lines are at thresholds of highest F1 on the other folds.
-Labels that an annotator called possible, and heaps of other materials than coal, are neither right nor wrong.
-{unmeasured}
+Labels that an annotator called possible, and heaps that are plainly neither coal nor spoil, are neither right
+nor wrong. {unmeasured}
 """
 
 
@@ -37,9 +43,18 @@ class Method:
 
 
 def page(
-    methods: Sequence[Method], card: Card, *, command: str, folds: int, unmeasured: Sequence[str]
+    methods: Sequence[Method], card: Card, *, command: str, folds: int, length: str, unmeasured: Sequence[str]
 ) -> str:
-    """The page as Markdown; the first method is the one in question, held against each of the others."""
+    """The page as Markdown; the first method is the one in question, held against each of the others.
+
+    Args:
+        methods: All with results of the same scenes.
+        card: Its classes and thresholds are those that count.
+        command: What makes the page.
+        folds: How many there are.
+        length: Of each training, in words.
+        unmeasured: Classes of too little truth.
+    """
     first, *others = methods
     differences = {other.name: compare(first.results, other.results, card) for other in others}
     numbers = summary(first.results, card)
@@ -52,8 +67,9 @@ def page(
     told = HOW.format(
         scenes=len(first.results),
         km2=numbers["km2"],
-        sites=len({r.group for r in first.results}),
+        places=len({r.group for r in first.results}),
         folds=folds,
+        length=length,
         unmeasured=left_out,
     )
     parts = [
@@ -132,7 +148,8 @@ def apart(
                 continue
             span = f"{one.interval.low:+.3f} to {one.interval.high:+.3f}"
             rows.append([other.title, of, figure, text(one.a), text(one.b), f"{one.difference:+.3f}", span])
-    told = f"{first.title} less each of the others, by a paired bootstrap over sites (1000 resamples):\n\n"
+    how = f"by a paired bootstrap over places ({RESAMPLES} resamples)"
+    told = f"{first.title} less each of the others, {how}:\n\n"
     return told + table(["", "of", "figure", "a", "b", "difference", "95 % interval"], rows) if rows else ""
 
 

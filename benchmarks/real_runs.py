@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +31,8 @@ from pithead.files import sha256_of, write_whole
 from pithead.geometry import boxes_to_corners, fit_box
 from pithead.labels import Label
 from pithead.labels.jsonl import records, write_records
-from pithead.recipe import Recipe
+from pithead.manifest import read_entries
+from pithead.recipe import MAY_CHANGE, Recipe, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
@@ -90,16 +91,35 @@ class Told:
         length = f"{self.epochs}ep" if self.epochs else f"{self.hours * 3600:.0f}s"
         return f"{length}-heaps" if self.all_heaps else length
 
-    def command(self, program: str) -> str:
-        """The command that makes a page, with names for what is beside the project."""
-        length = f"--epochs {self.epochs}" if self.epochs else f"--hours {self.hours:.3g}"
-        gsd = f" --gsd {self.gsd:g}" if self.gsd else ""
-        more = " --all-heaps" if self.all_heaps else ""
+    @property
+    def length(self) -> str:
+        """How long a training is, in words."""
+        return f"{self.epochs} epochs" if self.epochs else f"{self.hours * 60:.0f} minutes on {self.device}"
+
+    def command(self, program: str, *more: str) -> str:
+        """The command that makes a page, with names for what is beside the project.
+
+        Args:
+            program: Its name.
+            more: What only this program was told.
+        """
+        # seven digits: a length that was rounded more would be that of another run
+        length = f"--epochs {self.epochs}" if self.epochs else f"--hours {self.hours:.7g}"
+        told = [f"--gsd {self.gsd:g}"] * bool(self.gsd) + [f"--folds {self.folds}", length]
+        told += ["--all-heaps"] * self.all_heaps + [f"--device {self.device}", *more]
+        if self.starter != Told.of("starter"):
+            told.append(f"--starter {named(self.starter)}")
+        if self.unmeasured != Told.of("unmeasured"):
+            told += [f"--unmeasured {name}" for name in self.unmeasured] or ["--empty-unmeasured"]
         return (
-            f".venv/bin/python benchmarks/{program}.py SCENES --labels LABELS --pretrained yolo26n-obb.pt"
-            f"{gsd} --folds {self.folds} {length}{more} --device {self.device} "
-            f"--report benchmarks/{program}.md"
+            f".venv/bin/python benchmarks/{program}.py SCENES --labels LABELS --pretrained yolo26n-obb.pt "
+            f"{' '.join(told)} --report benchmarks/{program}.md"
         )
+
+    @classmethod
+    def of(cls, name: str) -> object:
+        """What is taken where nothing is told."""
+        return next(field.default for field in fields(cls) if field.name == name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +139,12 @@ class Bench:
         """Read the labels and deal the places.
 
         Raises:
-            OptionError: weights that are missing, classes that there are not.
+            OptionError: weights that are missing, classes that there are not, trainings of no length, or an
+                --out with steps of other weights or labels.
             DatasetError, LabelError: scenes and labels do not fit together.
         """
+        if min(told.hours, told.epochs) < 0 or not (told.hours or told.epochs):
+            raise OptionError(f"expected --hours or --epochs over 0, got {told.hours} and {told.epochs}")
         known = load_classes(told.classes)
         if not set(told.unmeasured) <= set(known.names):
             raise OptionError(f"expected --unmeasured of {', '.join(known.names)}, got {told.unmeasured}")
@@ -129,6 +152,7 @@ class Bench:
             if not path.is_file():
                 raise OptionError(f"expected weights at {path}, found none; check the path")
         shots = labelled(scenes, told.labels, known, told.gsd)
+        _same_work(told)
         lessons = told.labels
         if told.all_heaps:
             lessons = told.out / "all_heaps.jsonl"
@@ -154,6 +178,29 @@ class Bench:
         )
 
 
+def _same_work(told: Told) -> None:
+    """Refuse a folder whose finished steps are of other weights or labels: they would be taken for these."""
+    files = {"labels": told.labels, "classes": told.classes, "starter": told.starter}
+    files["pretrained"] = told.pretrained
+    facts = {**{name: sha256_of(path) for name, path in files.items()}, "gsd": told.gsd}
+    path = told.out / "bench.json"
+    if path.is_file():
+        before = json.loads(path.read_text("utf-8"))
+        other = [name for name, fact in facts.items() if before.get(name) != fact]
+        if other:
+            raise OptionError(
+                f"expected the same {', '.join(other)} as those that {told.out} was begun with, got others; "
+                "choose another --out"
+            )
+    write_whole(path, json.dumps(facts, indent=1) + "\n")
+
+
+def named(path: Path) -> str:
+    """A file as a command on a page names it: from the project's folder on, or by its name alone."""
+    full = path.resolve()
+    return str(full.relative_to(ROOT)) if full.is_relative_to(ROOT) else full.name
+
+
 def of_any_material(record: Mapping[str, object]) -> dict[str, object]:
     """A label that no longer says of what a heap is, so that it counts as one to be taught."""
     return {key: value for key, value in record.items() if key != "material"}
@@ -177,10 +224,15 @@ def split(taught: Sequence[Shot]) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
 # --- pithead -------------------------------------------------------------------------------------------
 
 
-def dataset_of(bench: Bench, recipe: Recipe) -> Path:
-    """All scenes as tiles of the recipe's size and resolution."""
+def tiles_of(bench: Bench, recipe: Recipe) -> Path:
+    """The folder of the tiles of all scenes, of the recipe's size and resolution."""
     kind = "-heaps" * bench.told.all_heaps
-    out = bench.told.out / f"tiles-{recipe.tile_px}-{recipe.gsd_m:g}{kind}"
+    return bench.told.out / f"tiles-{recipe.tile_px}-{recipe.gsd_m:g}{kind}"
+
+
+def dataset_of(bench: Bench, recipe: Recipe) -> Path:
+    """Cut all scenes into tiles, unless they are cut, and return their folder."""
+    out = tiles_of(bench, recipe)
     if not (out / "manifest.jsonl").is_file():
         told = ("--scenes-gsd", bench.told.gsd) if bench.told.gsd else ()
         # max-ignored 1: a tile with one heap of coal among ten of gravel is worth more than it costs
@@ -194,23 +246,34 @@ def dataset_of(bench: Bench, recipe: Recipe) -> Path:
 
 
 def fine_tuned(bench: Bench, recipe: Recipe, name: str, taught: Sequence[Shot], start: Path) -> Path:
-    """Weights that learnt by the recipe from some scenes, from `start` on: the last ones, as ONNX."""
+    """Weights that learnt by the recipe from some scenes, from `start` on: the last ones, as ONNX.
+
+    Raises:
+        OptionError: what is kept is of another recipe of that name.
+    """
     told, name = bench.told, f"{name}-{bench.told.budget}"
     folder = bench.told.out / "runs" / name
     weights = bench.told.out / "weights" / f"{name}.onnx"
-    if weights.is_file():
-        return weights
-    train, val = split(taught)
-    data = write_training(
-        dataset_of(bench, recipe), name, [s.name for s in train], [s.name for s in val], bench.classes
-    )
+    path = beside(folder, ".toml")
+    data = tiles_of(bench, recipe) / "folds" / name
     plan = replace(
         recipe, name=name, dataset=str(data), weights=str(start.resolve()), epochs=told.epochs,
+        epoch_tiles=0 if told.epochs else recipe.epoch_tiles,
         hours=0.0 if told.epochs else told.hours, device=told.device, threads=told.threads,
     )  # fmt: skip
-    path = beside(folder, ".toml")
+    if path.is_file() and not same_lesson(read_recipe(path), plan):
+        raise OptionError(
+            f"expected {folder} to be of the recipe {recipe.name} as it is now, it was begun with another; "
+            "give the recipe another name, or choose another --out"
+        )
+    if weights.is_file() and listed(weights):
+        return weights
+    train, val = split(taught)
+    write_training(
+        dataset_of(bench, recipe), name, [s.name for s in train], [s.name for s in val], bench.classes
+    )
     write_whole(path, plan.to_toml())
-    if not (folder / "trained").is_file():
+    if not finished(folder, plan):
         program(
             beside(folder, ".log"), sys.executable, ROOT / "training" / "train.py", path, "--out",
             folder.parent, "--resume",
@@ -222,6 +285,31 @@ def fine_tuned(bench: Bench, recipe: Recipe, name: str, taught: Sequence[Shot], 
         weights, "--checkpoint", "last", "--threshold", THRESHOLD,
     )  # fmt: skip
     return weights
+
+
+def same_lesson(one: Recipe, other: Recipe) -> bool:
+    """Whether two recipes teach the same, wherever and however fast."""
+    return one.sha256(leave_out=MAY_CHANGE) == other.sha256(leave_out=MAY_CHANGE)
+
+
+def finished(folder: Path, plan: Recipe) -> bool:
+    """Whether a training has come to its end.
+
+    One that was killed while it drew its last curves has, too, and cannot be gone on with.
+    """
+    if (folder / "trained").is_file():
+        return True
+    if not (folder / "run.json").is_file():
+        return False
+    facts = json.loads((folder / "run.json").read_text("utf-8"))
+    if plan.epochs:
+        return bool(facts["epochs"] >= plan.epochs)
+    return bool(facts["seconds"] >= plan.hours * 3600)
+
+
+def listed(weights: Path) -> bool:
+    """Whether weights stand in the list beside them: an export that was killed before that is not whole."""
+    return any(entry["file"] == weights.name for entry in (read_entries(weights.parent) or {}).values())
 
 
 def scanned(bench: Bench, weights: Path, shots: Sequence[Shot], keep: Path) -> list[SceneResult]:

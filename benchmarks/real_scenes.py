@@ -1,7 +1,7 @@
 """Is pithead better on real scenes than ultralytics' defaults with SAHI, trained on the same labels?
 
-Cross-validated: sites are dealt to folds, and each scene is measured by weights that have seen none of its
-fold. Methods:
+Cross-validated: places are dealt to folds, and each scene is measured by weights that have learnt nothing
+from its fold. Methods:
 
 - a recipe of pithead (`--recipes`, the first is the one in question), fine-tuned from `--starter`;
 - `plain`: ultralytics' defaults from `--pretrained` on plain tiles, as long, then SAHI, once by its defaults
@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from real_data import fold_name
 from real_report import Method, page
-from real_runs import Bench, Told, across_folds, fine_tuned, plain_scanned, plain_trained, scanned
+from real_runs import Bench, Told, across_folds, fine_tuned, named, plain_scanned, plain_trained, scanned
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -39,6 +39,7 @@ TITLES = {
     "plain-tuned": "ultralytics' defaults + SAHI, tuned",
     "starter": "the starter, no real labels",
 }
+RECIPES = (ROOT / "training" / "recipes" / "real.toml",)
 Many = Parameter(consume_multiple=True, negative="")
 app = App(name="real_scenes.py", help_format="plaintext")
 
@@ -48,7 +49,7 @@ def real_scenes(
     scenes: Path,
     *,
     told: Annotated[Told, Parameter(name="*")],
-    recipes: Annotated[tuple[Path, ...], Many] = (ROOT / "training" / "recipes" / "real.toml",),
+    recipes: Annotated[tuple[Path, ...], Many] = RECIPES,
     only: Annotated[tuple[str, ...], Many] = (),
     only_folds: Annotated[tuple[int, ...], Many] = (),
     report: Path | None = None,
@@ -63,8 +64,10 @@ def real_scenes(
         only_folds: Numbers of folds to work on, from 1.
         report: Write the page of results to this file, too.
     """
-    bench = Bench.open(scenes, told)
     plans = {recipe.name: recipe for recipe in map(read_recipe, recipes)}
+    if not recipes or len(plans) < len(recipes) or plans.keys() & TITLES.keys():
+        raise OptionError(f"expected --recipes of different names, none of them of {', '.join(TITLES)}")
+    bench = Bench.open(scenes, told)
     methods = (*plans, "plain", "starter")
     if not set(only) <= set(methods) or not set(only_folds) <= set(range(1, told.folds + 1)):
         raise OptionError(f"expected --only of {', '.join(methods)} and --only-folds from 1 to {told.folds}")
@@ -76,7 +79,8 @@ def real_scenes(
             print(f"{time.strftime('%H:%M')} fold {fold_name(fold, told.folds)}: {method}", flush=True)
             for name, results in measured_in(bench, plans, method, fold).items():
                 found.setdefault(name, []).extend(results)
-    finish(bench, plans, found, report)
+    more = [] if recipes == RECIPES else ["--recipes " + " ".join(map(named, recipes))]
+    finish(bench, plans, found, report, told.command("real_scenes", *more))
 
 
 def measured_in(
@@ -113,7 +117,11 @@ def shared_card(bench: Bench, recipe: Recipe) -> Card:
 
 
 def finish(
-    bench: Bench, plans: Mapping[str, Recipe], found: Mapping[str, list[SceneResult]], report: Path | None
+    bench: Bench,
+    plans: Mapping[str, Recipe],
+    found: Mapping[str, list[SceneResult]],
+    report: Path | None,
+    command: str,
 ) -> None:
     """Compare the methods that every scene was measured with, print the page and write it."""
     told = bench.told
@@ -124,12 +132,13 @@ def finish(
             print(f"{name}: {len(results)} of {len(bench.shots)} scenes; run the other folds, too")
             continue
         whole = across_folds(bench, results, card, told.out / "measured" / f"{name}-{told.budget}")
-        methods.append(Method(name, title_of(name, plans), tuple(whole), trainings_of(bench, name)))
+        methods.append(Method(name, title_of(name, plans), tuple(whole), trainings_of(bench, plans, name)))
     methods.sort(key=lambda method: (method.name != next(iter(plans)), method.name not in plans))
     if len(methods) < 2:
+        print("no page: it compares two methods at least, each measured on every fold")
         return
     text = page(
-        methods, card, command=told.command("real_scenes"), folds=told.folds, unmeasured=told.unmeasured
+        methods, card, command=command, folds=told.folds, length=told.length, unmeasured=told.unmeasured
     )
     Console(width=200).print(Markdown(text))
     write_whole(told.out / "real_scenes.md", text)
@@ -142,7 +151,7 @@ def title_of(name: str, plans: Mapping[str, Recipe]) -> str:
     return f"pithead, {name}.toml" if name in plans else TITLES[name]
 
 
-def trainings_of(bench: Bench, name: str) -> tuple[dict[str, Any], ...]:
+def trainings_of(bench: Bench, plans: Mapping[str, Recipe], name: str) -> tuple[dict[str, Any], ...]:
     """How long each training of a method was and how many tiles it saw; none where nothing was trained."""
     told, runs = bench.told, name.removesuffix("-tuned")
     folders = [
@@ -152,6 +161,8 @@ def trainings_of(bench: Bench, name: str) -> tuple[dict[str, Any], ...]:
     if name.endswith("-tuned") or not all(path.is_file() for path in files):
         return ()
     facts = [json.loads(path.read_text("utf-8")) for path in files]
+    if name in plans:
+        facts = [{**one, "images": one["steps"] * plans[name].batch} for one in facts]
     keys = ("seconds", "cpu_seconds", "epochs", "steps", "images")
     return tuple({key: one[key] for key in keys if key in one} for one in facts)
 

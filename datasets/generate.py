@@ -1,6 +1,7 @@
 """Make generated scenes with exact labels: OUT/<scene>.tif and OUT/labels.jsonl."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -120,14 +121,17 @@ def make(job: Job) -> str:
 
 
 def gather(out: Path) -> None:
-    """Join the labels of every scene in the folder, in the order of the seeds, and say on what they stand.
+    """Join the labels of every finished scene of the folder, by seed, and say on what scenes stand.
 
     Scenes on one image, or on chips of one image, are one site: they must not be parted into two folds. The
     site is named by the image and its folder, as `cut.py` names that of a background.
     """
     lines, rows = [], []
     for part in sorted((out / "parts").glob("*.jsonl")):
-        told_of = json.loads(part.with_suffix(".json").read_text(encoding="utf-8"))
+        marker = part.with_suffix(".json")
+        if not marker.exists():  # a kill left it half made
+            continue
+        told_of = json.loads(marker.read_text(encoding="utf-8"))
         text = part.read_text(encoding="utf-8")
         if told_of.get("backdrop"):
             site = re.sub(r"_[0-9]+_[0-9]+$", "", str(Path(told_of["backdrop"]).with_suffix("")))
@@ -138,6 +142,8 @@ def gather(out: Path) -> None:
     write_whole(out / "labels.jsonl", "".join(lines))
     if rows:
         write_whole(out / "backdrops.jsonl", "".join(rows))
+    else:
+        (out / "backdrops.jsonl").unlink(missing_ok=True)
 
 
 def draw_backdrops(
@@ -147,10 +153,10 @@ def draw_backdrops(
 
     A folder with many images does not weigh more than one with few.
     """
-    if not folders:
-        return [(None, None, None)] * len(seeds)
     if len(gsds_m) not in {0, len(folders)}:
         raise OptionError(f"expected a --backdrop-gsd for each --backdrop or none, got {len(gsds_m)}")
+    if not folders:
+        return [(None, None, None)] * len(seeds)
     images = [backdrops_in(folder) for folder in folders]
     sums: dict[Path, str] = {}
     drawn: list[tuple[Path | None, float | None, str | None]] = []
@@ -178,6 +184,17 @@ def _check(
         raise OptionError(f"expected a known --kind and --mode, got {kind!r} and {mode!r}; see --help")
     if bits not in {None, 8, 11}:
         raise OptionError(f"expected --bits 8 or 11, got {bits}; leave it out for both")
+
+
+def _check_numbers(seed: int, density: float, jpeg: int | None, bits: int | None, workers: int) -> None:
+    """Stop at numbers that are no use."""
+    if seed < 0 or not 0 <= density < math.inf or workers < 1:
+        raise OptionError(
+            f"expected --seed and --density from 0, --workers from 1, got {seed}, {density}, {workers}; "
+            "choose others"
+        )
+    if jpeg is not None and (not 1 <= jpeg <= 100 or bits != 8):
+        raise OptionError(f"expected --jpeg 1 to 100 with --bits 8, got {jpeg} and --bits {bits}")
 
 
 @app.default
@@ -221,7 +238,7 @@ def generate(  # noqa: PLR0913 - options of a program
     bits
         8 or 11; drawn by chance if not given.
     jpeg
-        JPEG quality of the files, 1 to 100 (8-bit pan or rgb only); lossless if not given.
+        JPEG quality of the files, 1 to 100, with --bits 8 only; lossless if not given.
     fast
         Draw at the resolution of the scene, not at twice that: a quarter of the time, coarser edges and soil.
     backdrop
@@ -233,6 +250,7 @@ def generate(  # noqa: PLR0913 - options of a program
         Scenes made at the same time.
     """
     _check(count, size, gsd, kind, mode, bits)
+    _check_numbers(seed, density, jpeg, bits, workers)
     (out / "parts").mkdir(parents=True, exist_ok=True)
     cells = FAST if fast else FINE
     seeds = range(seed, seed + count)

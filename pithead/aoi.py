@@ -29,6 +29,16 @@ class Aoi:
     crs: str
     """The CRS of the polygons as WKT, or `OGC:CRS84`."""
 
+    @property
+    def lonlat(self) -> BaseGeometry:
+        """The polygons in longitude and latitude; long edges of projected ones get points between."""
+        if self.crs == LONLAT:
+            return self.polygons_map
+        low, high = np.array(self.polygons_map.bounds).reshape(2, 2)
+        fine = shapely.segmentize(self.polygons_map, float(np.hypot(*(high - low))) / _PARTS)
+        out: BaseGeometry = shapely.transform(fine, lambda points_map: geometry.to_lonlat(points_map, self.crs))
+        return out
+
     def in_scene(self, scene: Scene) -> BaseGeometry:
         """The part of the area that the scene shows, in scene pixels.
 

@@ -16,6 +16,12 @@ from pithead.manifest import check
 
 ROW = 7  # cx, cy, w, h, angle, score, class
 GPU_BATCH = 32  # tiles that go through a GPU at once
+FLOOR = 0.02
+"""Of calibrated weights, rows under this score of the network are nothing, whatever a flat curve says.
+
+No curve is fitted to such rows (`evaluation.FLOOR`), and 0 is what suppression leaves of a row that repeats
+another.
+"""
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 _PROVIDERS = {
@@ -166,7 +172,7 @@ class Detector:
 
     def _kept(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if self.card.calibration:
-            rows = rows.copy()
+            rows = rows[rows[:, 5] >= FLOOR]
             rows[:, 5] = self.card.probabilities(rows[:, 5], rows[:, 6])
         rows = rows[rows[:, 5] >= self._thresholds[rows[:, 6].astype(np.int64)]]
         return np.ascontiguousarray(rows[np.argsort(-rows[:, 5], kind="stable")], np.float32)

@@ -13,8 +13,9 @@ from onnx import compose
 from onnx.utils import Extractor
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from pithead.card import Card
 from pithead.detector import Detector
-from pithead.errors import ExportError
+from pithead.errors import ExportError, OptionError, WeightsError
 from pithead.metrics import match
 from pithead.stamp import read_model, set_card
 from pithead.trial import AGREE, Score, Yardstick, agree
@@ -47,16 +48,18 @@ def halve(
 
     Args:
         source: An exported .onnx with its card.
-        out: The file to write.
+        out: The file to write, another one.
         tiles: Tiles (N, tile_px, tile_px, 3) to compare on.
         measure: Labelled tiles or scenes on which both have to reach the same AP50, too.
 
     Raises:
-        WeightsError: There is no such file.
+        OptionError: `out` is the source.
+        WeightsError: There is no such file, or it is a smaller form already.
         CardError: It has no card.
-        ExportError: More than 1 % of the rows have no partner, or AP50 is another; nothing is written.
+        ExportError: More than 1 % of the rows have no partner, AP50 is another, or there is nothing to
+            compare; nothing is written.
     """
-    model, card = read_model(source)
+    model, card = read_single(source, out)
     body, tail = split(model)
     half = joined(convert_float_to_float16(body, keep_io_types=True), tail)
     onnx.helper.set_model_props(half, {p.key: p.value for p in model.metadata_props})
@@ -73,12 +76,37 @@ def halve(
         facts: dict[str, Any] = {"type": "float16", "rows": parity.rows, "rows_lost": parity.lost}
         if measure is not None:
             facts |= _no_worse(measure(single), measure(reduced))
+        if not parity.rows and facts.get("mean_ap50") is None:
+            raise ExportError(
+                f"expected rows over a score of {MIN_SCORE} to compare, got none on {len(tiles)} tiles; "
+                "nothing was written: give a scene on which these weights find something"
+            )
         set_card(half, replace(card, training={**card.training, "precision": facts}))
         part.write_bytes(half.SerializeToString())
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
     return parity
+
+
+def read_single(source: Path, out: Path) -> tuple[Graph, Card]:
+    """The model of weights in single precision and its card; `out` is where a smaller form will lie.
+
+    Raises:
+        OptionError: `out` is the file itself, of which nothing would be left.
+        WeightsError: There is no such file, or it is a smaller form already.
+        CardError: It has no card.
+    """
+    if out.resolve() == source.resolve():
+        raise OptionError(f"expected another file to write to than {source}, which would be gone")
+    model, card = read_model(source)
+    if "precision" in card.training:
+        raise WeightsError(
+            f"expected weights in single precision, {source} is {card.training['precision'].get('type')} "
+            "already: give the file that it was made from"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return model, card
 
 
 def _no_worse(single: Score, half: Score) -> dict[str, Any]:

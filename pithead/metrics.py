@@ -351,7 +351,12 @@ def _inside(boxes: Floats, regions: Floats) -> Floats:
 
 
 def _outlines(some: Sequence[npt.ArrayLike]) -> list[shapely.Geometry]:
-    return [shapely.make_valid(shapely.Polygon(np.asarray(points, dtype=np.float64))) for points in some]
+    """Polygons only: GEOS cannot intersect a union of areas with one in which lines or points are left."""
+    made = [shapely.make_valid(shapely.Polygon(np.asarray(points, dtype=np.float64))) for points in some]
+    parts = shapely.get_parts(
+        shapely.get_parts(np.array(made, dtype=object))
+    )  # of collections, then of these
+    return [part for part in parts if part.area > 0]
 
 
 def _lines(some: Sequence[npt.ArrayLike]) -> list[shapely.LineString]:

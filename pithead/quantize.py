@@ -12,8 +12,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from pithead.detector import Detector
 from pithead.errors import OptionError
-from pithead.half import joined, split
-from pithead.stamp import read_model, set_card
+from pithead.half import joined, read_single, split
+from pithead.stamp import set_card
 from pithead.trial import Score, Yardstick
 
 Graph = Any  # onnx publishes no types
@@ -42,18 +42,20 @@ def quantize(source: Path, out: Path, tiles: npt.NDArray[np.uint8], measure: Yar
 
     Args:
         source: An exported .onnx with its card.
-        out: The file to write; its card is that of the source, with both figures.
+        out: The file to write, another one; its card is that of the source, with both figures, but without
+            evaluations: those are of the source.
         tiles: Tiles (N, tile_px, tile_px, 3) such as the network was trained on.
         measure: Labelled tiles or scenes to measure the loss on.
 
     Raises:
-        OptionError: There are no tiles.
-        WeightsError: There is no such file.
+        OptionError: There are no tiles, or `out` is the source.
+        WeightsError: There is no such file, or it is a smaller form already.
         CardError: It has no card.
     """
     if not len(tiles):
         raise OptionError("expected tiles to take the ranges of values from, got none; give a dataset")
-    model, card = read_model(source)
+    model, card = read_single(source, out)
+    kept = {title: told for title, told in card.metrics.items() if title not in card.evaluations}
     body, tail = split(model)
     small = joined(_in_integers(body, tiles), tail)
     onnx.helper.set_model_props(small, {p.key: p.value for p in model.metadata_props})
@@ -68,7 +70,7 @@ def quantize(source: Path, out: Path, tiles: npt.NDArray[np.uint8], measure: Yar
             "mean_ap50_single": before.mean,
             "ap50_single": dict(before.ap50),
         }
-        set_card(small, replace(card, training={**card.training, "precision": facts}))
+        set_card(small, replace(card, training={**card.training, "precision": facts}, metrics=kept))
         part.write_bytes(small.SerializeToString())
         part.replace(out)
     finally:

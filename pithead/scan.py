@@ -6,7 +6,7 @@ joined, and spans of perimeters are linked into lines.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -128,14 +128,21 @@ def scan(
 
 
 def detect_tiles(
-    scene: Scene, detector: DetectorLike, way: Way, progress: Progress | None = None
+    scene: Scene,
+    detector: DetectorLike,
+    way: Way,
+    progress: Progress | None = None,
+    part: slice = slice(None),
 ) -> TileDetections:
-    """Read every tile that has a valid pixel and run the detector on it; arguments as for `scan`."""
+    """Read every tile that has a valid pixel and run the detector on it; arguments as for `scan`.
+
+    With a part, only those of the tiles that `wanted` gives, by their place among them; the parts of a scene
+    together (`joined`) are the scene.
+    """
     card = detector.card
     way.check(card)
     grid = Grid.of(scene, card.gsd_m, card.tile_px, way.overlap_px)
-    area = way.area_scene
-    looked = list(grid.windows() if area is None else touched(grid, area))
+    looked = wanted(grid, way.area_scene)[part]
     windows: list[Window] = []
     rows: list[npt.NDArray[np.float32]] = []
     pending: list[_Tile] = []
@@ -156,8 +163,36 @@ def detect_tiles(
         if progress is not None:
             progress(done, len(looked))
     coverage = Coverage(len(windows), empty, plain, len(grid) - len(looked))
-    ground = None if area is None else ground_of(grid, looked)
+    ground = None if way.area_scene is None else ground_of(grid, looked)
     return TileDetections(grid, tuple(windows), tuple(rows), coverage, valid_px, ground)
+
+
+def wanted(grid: Grid, area_scene: BaseGeometry | None = None) -> list[Window]:
+    """The windows of a grid that a scan looks at, row by row: those of the area (scene pixels), else all."""
+    return list(grid.windows() if area_scene is None else touched(grid, area_scene))
+
+
+def joined(parts: Sequence[TileDetections]) -> TileDetections:
+    """The tiles of parts of one scene, scanned without an area, as if they had been gone through at once.
+
+    Raises:
+        ValueError: There is no part, parts are of several grids, or together they are not the whole grid.
+    """
+    if not parts or len({part.grid for part in parts}) != 1:
+        raise ValueError(f"expected parts of one grid, got {len({part.grid for part in parts})} grids")
+    grid = parts[0].grid
+    run, empty, plain = (
+        sum(getattr(part.coverage, kind) for part in parts) for kind in ("run", "empty", "plain")
+    )
+    if run + empty + plain != len(grid):
+        raise ValueError(f"expected all {len(grid)} tiles, got {run + empty + plain}")
+    return TileDetections(
+        grid,
+        tuple(window for part in parts for window in part.windows),
+        tuple(rows for part in parts for rows in part.rows),
+        Coverage(run, empty, plain),
+        sum(part.valid_px for part in parts),
+    )
 
 
 def assemble(seen: TileDetections, card: Card) -> Detections:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pithead import evaluation
 from pithead.card import METADATA_KEY, Card, CardClass
-from pithead.detector import Detector, Device, _check_device, _providers
+from pithead.detector import FLOOR, Detector, Device, _check_device, _providers
 from pithead.errors import CardError, OptionError, WeightsError
 
 CLASSES = (
@@ -24,10 +26,17 @@ ROWS = [
 ]
 
 
-def write_model(path: Path, card: str | None, side: int = 32, name: str = "tiles") -> Path:
+def write_model(
+    path: Path,
+    card: str | None,
+    side: int = 32,
+    name: str = "tiles",
+    scores: tuple[float, ...] = (0.3, 0.3, 0.5, 0.1),
+) -> Path:
     """Write a model that gives ROWS for every tile, moved right by the value of the tile's first pixel."""
+    rows = [[*row[:5], score, row[6]] for row, score in zip(ROWS, scores, strict=True)]
     constants: dict[str, npt.NDArray[Any]] = {
-        "rows": np.array([ROWS], np.float32),
+        "rows": np.array([rows], np.float32),
         "first": np.zeros(1, np.int64),
         "axes": np.array([1, 2]),
     }
@@ -71,6 +80,17 @@ def test_rows_under_the_threshold_of_their_class_are_left_out_and_the_best_comes
     assert rows[:, 0].tolist() == [10.0, 9.0]
     assert rows.dtype == np.float32
     assert rows.flags.c_contiguous
+
+
+def test_a_curve_makes_nothing_of_rows_that_suppression_has_struck_out(tmp_path: Path) -> None:
+    """Where scores say nothing a curve is flat: 0.01 of the network is stated as 0.32, and 0 as 0.31."""
+    flat = {"rise": 0.01, "fall": 0.01, "offset": -0.68}
+    card = replace(CARD, calibration={"coal_heap": flat, "guard_perimeter": flat})
+    path = write_model(tmp_path / "tiny.onnx", card.to_json(), scores=(0.3, 0.0, 0.9, 0.019))
+    (rows,) = Detector.open(path).asked_for(min_score=0.1).detect(np.zeros((1, 32, 32, 3), np.uint8))
+    assert rows[:, 0].tolist() == [10.0, 8.0]
+    assert rows[:, 5] == pytest.approx([0.34, 0.33], abs=0.01)
+    assert FLOOR == evaluation.FLOOR
 
 
 def test_every_tile_gets_its_own_rows(detector: Detector) -> None:

@@ -130,6 +130,15 @@ def test_fences_of_another_program_are_linked_like_our_own(plain_scene: Path, ca
     assert rows["from 1000 m"]["completeness"] is None
 
 
+def test_boxes_without_an_area_are_wrong_and_no_trouble(plain_scene: Path, card: Card) -> None:
+    # what is left of a box that reached over the edge of its scene
+    flat = [[256.0, 10.0], [256.0, 20.0], [256.0, 20.0], [256.0, 10.0]]
+    rows = [(class_id, 0.9, flat) for class_id in range(4)] + [(HEAP, 0.8, corners(200, 10, 50, 40))]
+    result = result_of(plain_scene, [label(HEAP, 200, 10, 50, 40)], given_of(rows), card, gsd_m=GSD_M)
+    heap = summary([result], card)["classes"]["coal_heap"]
+    assert (heap["precision"], heap["ap50"], heap["area_f1"]) == pytest.approx((0.5, 0.5, 1.0))
+
+
 def test_what_is_given_must_fit(plain_scene: Path, card: Card) -> None:
     with pytest.raises(LabelError, match="give four corners"):
         Given(np.zeros((2, 4, 2)), np.zeros(1), np.zeros(1, np.int64))
@@ -336,6 +345,13 @@ def test_what_is_doubtful_or_no_coal_is_neither_right_nor_wrong(tmp_path: Path, 
     results = measured(jobs(weights, dataset(tmp_path / "scenes")), 1)
     heap = summary(results, Detector.open(weights).card)["classes"]["coal_heap"]
     assert (heap["truth"], heap["precision"], heap["recall"], heap["ap50"]) == (3, 1.0, 1.0, 1.0)
+
+
+def test_two_files_of_one_name_would_count_twice(tmp_path: Path, make_onnx: MakeOnnx) -> None:
+    scenes = dataset(tmp_path / "scenes")
+    Image.new("RGB", (SIDE_PX, SIDE_PX)).save(scenes / "1.jpg")
+    with pytest.raises(DatasetError, match="got 1 twice"):
+        jobs(make_onnx([]), scenes)
 
 
 def test_a_measuring_that_was_stopped_goes_on(

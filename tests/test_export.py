@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pithead.card import Card, CardClass
 from pithead.detector import Detector
-from pithead.errors import ExportError, WeightsError
+from pithead.errors import DatasetError, ExportError, OptionError, WeightsError
 from pithead.learning.quiet import quiet_ultralytics
 from pithead.trial import LabelledTile, Score, over_tiles
 
@@ -332,3 +332,26 @@ def test_a_missing_or_broken_checkpoint_is_one_clear_error(tmp_path: Path, conte
         (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(WeightsError, match=r"x\.pt"):
         read_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("most", "indices"),
+    [(1, [0]), (2, [0, 3]), (5, [0, 1, 2, 4, 5]), (7, list(range(7))), (9, list(range(7)))],
+)
+def test_tiles_to_measure_on_are_spread_over_all(most: int, indices: list[int]) -> None:
+    from pithead.export.tiles import _spread
+    from pithead.learning.samples import TrainTile
+
+    tiles = tuple(TrainTile(Path(str(i)), Path("x"), None, frozenset()) for i in range(7))
+    assert [int(tile.path.name) for tile in _spread(tiles, most)] == indices
+
+
+def test_no_tiles_to_compare_on_are_one_clear_error(tmp_path: Path) -> None:
+    from pithead.export import LabelledTiles
+
+    held_out = LabelledTiles.__new__(LabelledTiles)
+    held_out.tiles = ()
+    with pytest.raises(OptionError, match="at least 1 tile to compare on, got 0"):
+        held_out.pixels(0)
+    with pytest.raises(DatasetError):
+        LabelledTiles(tmp_path, "val", SIDE, 4)

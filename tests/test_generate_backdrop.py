@@ -238,3 +238,36 @@ def test_backdrops_that_are_no_use_stop_the_program_before_it_begins(tmp_path: P
     with pytest.raises(OptionError, match="a --backdrop-gsd for each --backdrop"):
         program.generate(tmp_path / "out", backdrop_gsd=(1.0, 1.0), **options)
     assert not list((tmp_path / "out").glob("*.tif"))
+
+
+def test_only_what_is_finished_and_used_is_told(tmp_path: Path, program: Any) -> None:  # noqa: ANN401
+    folder, out = tmp_path / "ground", tmp_path / "out"
+    folder.mkdir()
+    Image.fromarray(grey(100, 120)).save(folder / "a.png")
+    options = {"size": 64, "gsd": (1.0, 1.0), "fast": True}
+    program.generate(out, count=2, backdrop=(folder,), backdrop_gsd=(1.0,), **options)
+    assert (out / "backdrops.jsonl").exists()
+    (out / "parts" / "generated_000001.json").unlink()  # as a kill leaves it
+    program.generate(out, count=1, **options)
+    assert {json.loads(line)["image"] for line in (out / "labels.jsonl").read_text().splitlines()} == {
+        "generated_000000"
+    }
+    assert not (out / "backdrops.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"seed": -1},
+        {"density": -1.0},
+        {"density": float("nan")},
+        {"workers": 0},
+        {"jpeg": 0, "bits": 8},
+        {"jpeg": 80},  # a scene of 11 bits would come sooner or later
+        {"backdrop_gsd": (1.0,)},
+    ],
+)
+def test_numbers_that_are_no_use_stop_the_program(tmp_path: Path, program: Any, odd: dict[str, Any]) -> None:  # noqa: ANN401
+    with pytest.raises(OptionError, match="expected"):
+        program.generate(tmp_path / "out", count=1, size=64, **odd)
+    assert not list(tmp_path.rglob("*.tif"))

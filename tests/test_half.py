@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from pithead.detector import Detector
-from pithead.errors import ExportError, WeightsError
+from pithead.errors import ExportError, OptionError, WeightsError
 from pithead.half import HalfParity, _compare, halve, split
 from pithead.imagery import open_scene
 from pithead.tiling import Grid, read_tile
@@ -27,8 +27,8 @@ def tiles() -> np.ndarray:
 
 
 def test_the_starter_in_half_precision(tmp_path: Path, tiles: np.ndarray) -> None:
-    out = tmp_path / "half.onnx"
-    parity = halve(STARTER, out, tiles)
+    out = tmp_path / "new" / "half.onnx"
+    parity = halve(STARTER, out, tiles)  # the folder is made
     assert parity.rows > 20
     assert parity.lost == 0
     assert out.stat().st_size < 0.6 * STARTER.stat().st_size
@@ -44,6 +44,10 @@ def test_the_starter_in_half_precision(tmp_path: Path, tiles: np.ndarray) -> Non
     far = rows[..., 0][(rows[..., 5] > 0.3) & (rows[..., 0] > 512)]
     assert len(far)
     assert (far * 2 % 1 != 0).any()
+    with pytest.raises(WeightsError, match="is float16 already: give the file that it was made from"):
+        halve(out, tmp_path / "again.onnx", tiles)
+    with pytest.raises(OptionError, match="expected another file to write to"):
+        halve(out, tmp_path / "new" / ".." / "new" / "half.onnx", tiles)
 
 
 def test_decoding_is_apart_from_the_network() -> None:
@@ -75,6 +79,11 @@ def test_nothing_is_written_that_finds_something_else(
     monkeypatch.setattr("pithead.half.MAX_SHIFT_PX", 0.0)
     with pytest.raises(ExportError, match="rows beyond; nothing was written"):
         halve(STARTER, tmp_path / "half.onnx", tiles[:1])
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(
+        ExportError, match=r"expected rows over a score of 0\.25 to compare, got none on 1 tiles"
+    ):
+        halve(STARTER, tmp_path / "half.onnx", np.full_like(tiles[:1], 255))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(WeightsError, match="expected weights"):
         halve(tmp_path / "none.onnx", tmp_path / "half.onnx", tiles[:1])

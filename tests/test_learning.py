@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -53,6 +54,8 @@ def test_training_leaves_weights_curves_and_facts(dataset: Path, tmp_path: Path)
     assert facts["steps"] == state["updates"] == 4
     assert facts["dataset_sha256"] == dataset_sha256(read_manifest(dataset))
     assert facts["seed"] == 1
+    assert facts["best"]["epoch"] == facts["epochs"]  # of this very file
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["best"] == facts["best"]
     assert {"torch", "ultralytics"} <= facts["versions"].keys()
     left = {path.name for path in tmp_path.iterdir()}
     assert {"weights", "results.csv", "results.png", "run.json", "recipe.toml", "state.pt"} <= left
@@ -103,8 +106,12 @@ def test_a_run_is_not_overwritten_nor_resumed_by_another_recipe(dataset: Path, t
         go(recipe, tmp_path)
     with pytest.raises(RecipeError, match="another recipe"):
         go(replace(recipe, lr0=0.5), tmp_path, resume=True)
+    before = {name: (tmp_path / name).read_bytes() for name in ("results.csv", "recipe.toml", "state.pt")}
     with pytest.raises(RecipeError, match="is finished"):
         go(recipe, tmp_path, resume=True)
+    with pytest.raises(RecipeError, match="is finished"):
+        go(replace(recipe, epochs=0, hours=1e-6), tmp_path, resume=True)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
     assert go(replace(recipe, epochs=2), tmp_path, resume=True)["updates"] == 4
 
 
@@ -112,6 +119,46 @@ def test_a_time_budget_ends_a_run(dataset: Path, tmp_path: Path) -> None:
     state = go(tiny_recipe(dataset, epochs=0, hours=2.0 / 3600), tmp_path)
     assert 1 <= state["updates"] < 1000
     assert 1 < state["seconds"] < 60
+
+
+def test_a_run_that_is_given_hours_goes_on_until_they_are_over(dataset: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(dataset, val_tiles=1)
+    first = go(recipe, tmp_path)
+    assert (first["epoch"], first["epochs"]) == (1, 1)
+    hours = 6 * first["seconds"] / 3600
+    assert go(replace(recipe, epochs=0, hours=hours), tmp_path, resume=True)["epoch"] >= 3
+
+
+def test_an_epoch_that_was_no_number_is_learnt_again_and_its_time_counts_once(
+    dataset: Path, tmp_path: Path
+) -> None:
+    from pithead.learning.trainer import OrientedTrainer
+
+    validate, starts = OrientedTrainer.validate, []
+
+    def once_none(trainer: Loose) -> tuple[dict[str, float], float]:
+        metrics, fitness = validate(trainer)  # type: ignore[no-untyped-call]
+        starts.append(trainer.train_time_start)
+        return metrics, float("nan") if len(starts) == 2 else fitness
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OrientedTrainer, "validate", once_none)
+        assert go(tiny_recipe(dataset, epochs=3), tmp_path)["epoch"] == 3
+    assert [row["epoch"] for row in curves(tmp_path)] == ["1", "2", "3"]
+    assert len(starts) == 4
+    assert len(set(starts)) == 1
+
+
+def test_what_stays_no_number_ends_a_run_with_one_clear_line(dataset: Path, tmp_path: Path) -> None:
+    from pithead.learning.trainer import OrientedTrainer
+
+    def none(trainer: Loose) -> tuple[dict[str, float], float]:
+        return {}, float("nan") if trainer.epoch else 0.5
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OrientedTrainer, "validate", none)
+        with pytest.raises(WeightsError, match=r"NaN persisted.*lower lr0"):
+            go(tiny_recipe(dataset, epochs=3), tmp_path)
 
 
 def test_a_run_without_improvement_stops_early(dataset: Path, tmp_path: Path) -> None:
@@ -125,6 +172,8 @@ def test_a_run_without_improvement_stops_early(dataset: Path, tmp_path: Path) ->
         patch.setattr(OrientedTrainer, "validate", as_good_as_ever)
         patch.setattr(OrientedTrainer, "final_eval", lambda _: None)
         assert go(tiny_recipe(dataset, epochs=50, patience=2), tmp_path)["epoch"] == 3
+        with pytest.raises(RecipeError, match=r"is finished.*patience"):
+            go(tiny_recipe(dataset, epochs=50, patience=2), tmp_path, resume=True)
 
 
 def test_a_network_for_upright_boxes_trains(dataset: Path, tmp_path: Path) -> None:
@@ -156,6 +205,56 @@ def test_a_dataset_of_other_classes_stops_before_the_first_epoch(tmp_path: Path,
     (data / "data.yaml").write_text("names:\n  0: boat\n", encoding="utf-8")
     with pytest.raises(ClassesError, match="mine_head"):
         go(tiny_recipe(data), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"), [({"gsd_m": 1.2}, "1.2 m per pixel.*has 0.6"), ({"tile_px": 640}, "640 px.*has 128")]
+)
+def test_tiles_of_another_size_than_the_recipe_stop_before_the_first_epoch(
+    dataset: Path, tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(DatasetError, match=told):
+        go(tiny_recipe(dataset, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_one_clear_error(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RecipeError, match="cuda:0,1, torch sees 1"):
+        go(tiny_recipe(dataset, device="cuda:0,1"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_rows_that_are_no_numbers_are_one_clear_error(tmp_path: Path) -> None:
+    from pithead.learning.samples import read_rows
+
+    for text in ("1 2 3\n", "1 0 0 0 0 0 0 0 none\n", "1 0 0 0 0 0 0 0 0\n1 2\n"):
+        (tmp_path / "x.txt").write_text(text, encoding="utf-8")
+        with pytest.raises(DatasetError, match="a class and 8 numbers"):
+            read_rows(tmp_path / "x.txt", SIDE)
+    (tmp_path / "x.txt").write_text("\n", encoding="utf-8")
+    assert read_rows(tmp_path / "x.txt", SIDE)[1].shape == (0, 4, 2)
+
+
+def test_validation_tiles_are_spread_over_the_split(dataset: Path) -> None:
+    from pithead.learning.samples import TrainTile, ValidationTiles
+
+    tiles = tuple(TrainTile(Path(str(i)), Path("a.txt"), None, frozenset()) for i in range(205))
+
+    def chosen(most: int) -> list[int]:
+        some = ValidationTiles(tiles, tiny_recipe(dataset, val_tiles=most)).tiles
+        return [int(str(tile.path)) for tile in some]
+
+    assert chosen(-1) == chosen(205) == chosen(900) == list(range(205))
+    assert chosen(5) == [0, 41, 82, 123, 164]
+    for most in (103, 120, 204):
+        assert len(set(chosen(most))) == most
+        assert max(np.diff(chosen(most))) <= 2
+        assert chosen(most)[-1] >= 203
 
 
 @pytest.mark.parametrize("content", [None, b"nothing"])
@@ -247,6 +346,30 @@ def test_no_blame_in_ignored_cells_but_targets_count(dataset: Path) -> None:
     assert (bce(scores, targets) > 0).flatten().tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize(("model", "oriented"), [("yolo26n-obb", True), ("yolo26n", False)])
+def test_neither_head_is_blamed_in_an_ignored_area(dataset: Path, model: str, *, oriented: bool) -> None:
+    import torch
+    from ultralytics.cfg import get_cfg
+
+    from pithead.learning.network import build_network
+    from pithead.learning.samples import Sample, collate
+
+    assert dataset
+    network = build_network(model, NAMES, oriented=oriented)
+    network.args = get_cfg()  # type: ignore[no-untyped-call]
+    pixels, nothing = np.zeros((3, SIDE, SIDE), np.uint8), np.zeros((0, 5), np.float32)
+    whole = np.array([[SIDE / 2, SIDE / 2, 2 * SIDE, 2 * SIDE, 0]], np.float32)
+    losses = []
+    for ignored in (nothing, whole):
+        sample = Sample(Path("a.png"), pixels, np.zeros(0, np.int64), nothing, ignored)
+        batch = collate([sample], oriented=oriented)
+        with torch.no_grad():
+            loss, _ = network.train().loss(batch | {"img": batch["img"].float()})
+        losses.append(float(loss.sum()))
+    assert losses[0] > 0
+    assert losses[1] == 0
+
+
 NO_NETWORK = """
 import socket, sys, pathlib, runpy
 def refuse(*a, **k):
@@ -289,14 +412,17 @@ def test_the_side_of_the_tiny_tiles_is_on_the_grid() -> None:
     assert SIDE % 32 == 0
 
 
-def test_training_leaves_the_floating_point_unit_as_it_was(dataset: Path, tmp_path: Path) -> None:
+def test_training_leaves_threads_and_the_floating_point_unit_as_they_were(
+    dataset: Path, tmp_path: Path
+) -> None:
     import torch
 
-    (tmp_path / "manifest.jsonl").write_text("", encoding="utf-8")
-    recipe = replace(tiny_recipe(dataset), dataset=str(tmp_path))
-    with pytest.raises(DatasetError):
+    threads = torch.get_num_threads()
+    recipe = tiny_recipe(dataset, model="yolo99z-obb", threads=threads + 1)  # fails once both are changed
+    with pytest.raises(RecipeError, match="architecture"):
         go(recipe, tmp_path / "run")
     assert float(torch.tensor(1e-40) * 1) > 0  # a denormal number is still one
+    assert torch.get_num_threads() == threads
 
 
 def test_tiles_of_a_rare_class_come_more_often() -> None:

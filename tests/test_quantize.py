@@ -1,5 +1,6 @@
 """Weights in 8-bit integers: the same rows nearly, the last layer whole, and what it costs on the card."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pithead.card import METADATA_KEY, Card, CardClass
 from pithead.detector import Detector
 from pithead.errors import CardError, OptionError, WeightsError
 from pithead.quantize import Loss, quantize
+from pithead.stamp import stamp
 from pithead.trial import Rows, Score
 
 SIDE = 32
@@ -79,9 +81,22 @@ def test_the_same_rows_nearly_and_the_loss_on_the_card(tmp_path: Path, weights: 
         "mean_ap50_single": 0.9,
         "ap50_single": {"coal_heap": 0.9},
     }
+    with pytest.raises(WeightsError, match="is int8 already"):
+        quantize(out, tmp_path / "again.onnx", tiles, measure)
     first = out.read_bytes()
     quantize(weights, out, tiles, measure)
     assert out.read_bytes() == first
+
+
+def test_evaluations_of_the_source_are_none_of_the_integers(tmp_path: Path, weights: Path) -> None:
+    figures = {"20 scenes": {"classes": {"coal_heap": {"ap50": 0.9}}}, "calibration": {"fit": {}}}
+    stamp(weights, weights, replace(CARD, metrics=figures))
+    tiles, before = np.zeros((1, SIDE, SIDE, 3), np.uint8), weights.read_bytes()
+    quantize(weights, tmp_path / "new" / "int8.onnx", tiles, measure)
+    assert Detector.open(tmp_path / "new" / "int8.onnx").card.metrics == {"calibration": {"fit": {}}}
+    with pytest.raises(OptionError, match="expected another file to write to"):
+        quantize(weights, weights, tiles, measure)
+    assert weights.read_bytes() == before
 
 
 def test_what_it_cannot_do_is_one_clear_error(tmp_path: Path, weights: Path) -> None:

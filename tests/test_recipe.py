@@ -58,6 +58,14 @@ def test_a_missing_key_is_named(text: str, tmp_path: Path) -> None:
         ("patience", 0),
         ("false_alarms_per_km2", -1.0),
         ("epoch_tiles", -1),
+        ("warmup_epochs", float("nan")),
+        ("hours", float("inf")),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("device", "gpu"),
+        ("device", "cuda:"),
+        ("name", ".."),
+        ("dataset", "a\nb"),
     ],
 )
 def test_an_impossible_value_is_an_error(key: str, value: object) -> None:
@@ -69,6 +77,13 @@ def test_an_impossible_value_is_an_error(key: str, value: object) -> None:
 def test_a_value_of_another_type_is_an_error(key: str, value: object) -> None:
     with pytest.raises(RecipeError, match=f"recipe key {key}"):
         replace(read_recipe(RECIPES[0]), **{key: value})  # type: ignore[arg-type]
+
+
+def test_devices_share_a_batch_evenly() -> None:
+    recipe = replace(read_recipe(RECIPES[0]), device="cuda:0,1,2", batch=6)
+    assert recipe.devices == 3
+    with pytest.raises(RecipeError, match="multiple of the 3 devices"):
+        replace(recipe, batch=8)
 
 
 def test_a_run_has_one_end() -> None:

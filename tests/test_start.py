@@ -379,14 +379,23 @@ def test_what_is_no_weights_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_bare_name_names_the_switch_that_lets_it_be_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["yolo26n-obb-of-nobody.pt", "yolo26n-obb.pt"])
+def test_a_bare_name_is_not_sought_but_names_the_switch_that_lets_it_be_downloaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pithead.learning.start import start_from
+    from pithead.learning import start
+
+    def ask(*_: object) -> None:
+        pytest.fail("ultralytics asks the network for such a name, whatever YOLO_OFFLINE says")
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOLO_OFFLINE", "1")
+    monkeypatch.setattr(start, "load_checkpoint", ask)
     with pytest.raises(WeightsError, match="YOLO_OFFLINE=0"):
-        start_from(build(), "yolo26n-obb-of-nobody.pt")
+        start.start_from(build(), name)
+    monkeypatch.setenv("YOLO_OFFLINE", "0")
+    assert start.may_be_fetched(name)
+    assert not start.may_be_fetched(f"folder/{name}")
 
 
 def test_an_onnx_file_without_card_or_convolutions_is_refused(make_onnx: MakeOnnx, card_json: str) -> None:

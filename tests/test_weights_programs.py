@@ -15,9 +15,12 @@ from PIL import Image
 
 from pithead.card import Card
 from pithead.classes import load_classes
+from pithead.dataset import Tile, dataset_sha256, read_manifest
 from pithead.detector import Detector
 from pithead.errors import OptionError, WeightsError
 from pithead.evaluation import jobs_of, measured, write_account
+from pithead.files import write_whole
+from pithead.geometry import Window
 from pithead.labels import Label, write_jsonl
 from pithead.stamp import stamp
 
@@ -132,12 +135,33 @@ def test_an_evaluation_of_other_weights_is_refused(weights: Path, tmp_path: Path
     before = weights.read_bytes()
     with pytest.raises(OptionError, match="one of other weights, thresholds or curves"):
         card.card(weights, evaluation=(f"a={folder}",))
+    with pytest.raises(OptionError, match="expected another title than calibration"):
+        card.card(weights, evaluation=(f"calibration={folder}",))
     with pytest.raises(OptionError, match="expected --evaluation TITLE=FOLDER"):
         card.card(weights, evaluation=(str(folder),))
     with pytest.raises(OptionError, match=r"expected what training/evaluate\.py"):
         card.card(weights, evaluation=(f"a={tmp_path / 'nowhere'}",))
     assert weights.read_bytes() == before
     assert not (weights.parent / "manifest.toml").exists()
+
+
+def test_a_card_tells_the_data_of_the_run_and_of_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export, sha = program("export"), "0" * 64
+    tile = Tile(
+        "images/train/a.png", "a.txt", None, sha, sha, "generated_1", "naip/303", "train", None,
+        Window(0, 0, 640, 640), 0.6, {"coal_heap": 2}, 0,
+    )  # fmt: skip
+    for name, counts, sums in (("mine", {"coal_heap": 2}, "1" * 64), ("other", {"coal_heap": 3}, "2" * 64)):
+        write_whole(tmp_path / name / "manifest.jsonl", replace(tile, counts=counts, sha256=sums).to_json())
+    facts = {"dataset_sha256": dataset_sha256(read_manifest(tmp_path / "mine"))}
+    told = export._data(facts, (tmp_path / "other", tmp_path / "nowhere", tmp_path / "mine"))["data"]
+    assert told["objects"] == {"coal_heap": 2}
+    assert told["sources"].keys() == {"generated", "naip"}
+    assert capsys.readouterr().out == ""
+    assert export._data(facts, (tmp_path / "other", tmp_path / "nowhere")) == {}
+    assert "not what the run has learnt from" in capsys.readouterr().out
 
 
 def test_a_budget_is_needed(make_onnx: MakeOnnx, tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def _told(text: str, facts: Card) -> tuple[str, dict[str, Any]]:
     folder = Path(name)
     if not title:
         raise OptionError(f"expected --evaluation TITLE=FOLDER, got {text!r}")
+    if title == "calibration":
+        raise OptionError("expected another title than calibration, which is that of training/calibrate.py")
     try:
         table = json.loads((folder / "evaluation.json").read_text("utf-8"))
     except (OSError, ValueError) as error:

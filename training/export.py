@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +12,9 @@ import numpy.typing as npt
 
 from pithead.card import Card, CardClass
 from pithead.classes import ClassList, load_classes
-from pithead.dataset import dataset_sha256, read_manifest
+from pithead.dataset import Tile, dataset_sha256, read_manifest
 from pithead.detector import Detector
-from pithead.errors import OptionError
+from pithead.errors import DatasetError, OptionError
 from pithead.half import halve
 from pithead.manifest import register
 from pithead.program import run as run_program
@@ -62,7 +63,8 @@ def export(  # noqa: PLR0913 (options of a command line)
     out
         The .onnx file to write.
     dataset
-        Dataset whose validation tiles are compared, instead of the recipe's.
+        Dataset whose validation tiles are compared, instead of the recipe's. What the network has learnt from
+        is told on the card only of the one that the run had.
     scenes
         Folder of scenes with labels.jsonl: AP50 is measured on them instead of the validation tiles.
     gsd
@@ -94,7 +96,8 @@ def export(  # noqa: PLR0913 (options of a command line)
         from pithead.export import LabelledTiles, read_checkpoint, ship  # noqa: PLC0415
 
         model, facts = read_checkpoint(run / "weights" / f"{checkpoint}.pt")
-        card = _card(out.stem, recipe, (known, chosen), {**facts, "data": _data(folder)})
+        facts |= _data(facts, (folder, Path(recipe.dataset)))
+        card = _card(out.stem, recipe, (known, chosen), facts)
         held_out = LabelledTiles(folder, "val", recipe.tile_px, MOST_TILES)
         measure = over_tiles(held_out, f"{len(held_out)} validation tiles")
         if scenes is not None:
@@ -137,9 +140,21 @@ def _card(
     return Card(name, table, recipe.tile_px, recipe.gsd_m, LICENCE, training=training)
 
 
-def _data(dataset: Path) -> dict[str, Any]:
-    """What the network has learnt from, by the dataset's manifest and the cards of the sources."""
-    tiles = read_manifest(dataset)
+def _data(facts: dict[str, Any], datasets: Sequence[Path]) -> dict[str, Any]:
+    """What the network has learnt from; nothing if no dataset is the one that the run had, by its hash."""
+    for dataset in datasets:
+        try:
+            tiles = read_manifest(dataset)
+        except DatasetError:
+            continue  # it may have been moved: the other one may be it
+        if dataset_sha256(tiles) == facts.get("dataset_sha256"):
+            return {"data": _told(tiles)}
+    print(f"{' and '.join(map(str, datasets))}: not what the run has learnt from; its card cannot tell it")
+    return {}
+
+
+def _told(tiles: Sequence[Tile]) -> dict[str, Any]:
+    """Tiles, objects and sources, by the dataset's manifest and the cards of the sources."""
     learnt = [tile for tile in tiles if tile.split == "train"]
     objects: Counter[str] = Counter()
     for tile in learnt:

@@ -59,9 +59,8 @@ def train(  # noqa: PLR0913 (options of a command line)
     if epochs is not None or hours is not None:
         changes |= {"epochs": epochs or 0, "hours": hours or 0.0}
     plan = dataclasses.replace(read_recipe(recipe), **{k: v for k, v in changes.items() if v is not None})
-    devices = plan.device.count(",") + 1
-    if devices > 1 and "LOCAL_RANK" not in os.environ:
-        _on_all(devices)
+    if plan.devices > 1 and "LOCAL_RANK" not in os.environ:
+        _on_all(plan.devices)
     else:
         _train(plan, out / plan.name, classes, resume=resume)
 

@@ -97,11 +97,18 @@ def labelled_scenes(scenes: Path, sheets: dict[str, Sheet], labels: Path) -> lis
     """The files of a folder that have a sheet, by name or name without suffix, in the order of their names.
 
     Raises:
-        DatasetError: None has, or a sheet has no file.
+        DatasetError: None has, a sheet has no file, or two have one name.
     """
     found = sorted((p for p in scenes.glob("*") if p.suffix.lower() in SUFFIXES), key=lambda p: p.name)
     names = {path: path.name if path.name in sheets else path.stem for path in found}
     pairs = [(path, sheets[name]) for path, name in names.items() if name in sheets]
+    stems = [path.stem for path, _ in pairs]
+    double = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if double is not None:
+        raise DatasetError(
+            f"expected scenes of different names in {scenes}, got {double} twice: it would count twice; move "
+            "one out"
+        )
     missing = sorted(sheets.keys() - set(names.values()))
     if missing and pairs:
         shown = ", ".join(missing[:3])

@@ -29,7 +29,7 @@ class LabelledTiles:
                 f"and {most} are asked for"
             )
         self.tile_px = tile_px
-        self.tiles: tuple[TrainTile, ...] = found[:: max(1, len(found) // most)][:most]
+        self.tiles: tuple[TrainTile, ...] = _spread(found, most)
 
     def __len__(self) -> int:
         """How many."""
@@ -43,6 +43,17 @@ class LabelledTiles:
             yield LabelledTile(view.pixels, boxes, view.classes, ignored)
 
     def pixels(self, count: int) -> npt.NDArray[np.uint8]:
-        """The pixels (N, tile_px, tile_px, 3) of `count` of them, spread over all."""
-        chosen = self.tiles[:: max(1, len(self.tiles) // count)][:count]
-        return np.stack([read_pixels(tile.path, self.tile_px) for tile in chosen])
+        """The pixels (N, tile_px, tile_px, 3) of `count` of them (all, if there are fewer), spread over all.
+
+        Raises:
+            OptionError: None are asked for.
+        """
+        if count < 1:
+            raise OptionError(f"expected at least 1 tile to compare on, got {count}")
+        return np.stack([read_pixels(tile.path, self.tile_px) for tile in _spread(self.tiles, count)])
+
+
+def _spread(tiles: tuple[TrainTile, ...], most: int) -> tuple[TrainTile, ...]:
+    """At most so many of the tiles, as evenly spread as can be: 2 of 3 are the first and the second."""
+    count = min(most, len(tiles))
+    return tuple(tiles[i * len(tiles) // count] for i in range(count))

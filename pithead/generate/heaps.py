@@ -165,7 +165,7 @@ def _cover(canvas: Canvas, patch: Patch, top: FloatGrid, colour: Colour, rng: np
 
 
 def _dust(colour: Colour, rng: np.random.Generator) -> Colour:
-    """The stuff trodden into the ground: paler than the heap when it is dark."""
+    """The stuff trodden into the ground: mostly paler than the heap when it is dark."""
     red, green, blue, infrared = np.array(colour) * rng.uniform(0.95, 1.9 if colour[0] < 0.15 else 1.2)
     return float(red), float(green), float(blue), float(infrared)
 

@@ -1,6 +1,5 @@
 """A run before its first epoch: everything that would stop it later is looked at now."""
 
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 import torch
 import ultralytics
+from ultralytics.utils import RANK
 
 from pithead.augment import Donor, donors_of
 from pithead.checks import broken, first_lines, leaks
@@ -18,11 +18,13 @@ from pithead.dataset import DATA_YAML, Tile, data_yaml, dataset_sha256, read_man
 from pithead.errors import ClassesError, DatasetError, RecipeError, WeightsError
 from pithead.files import write_whole
 from pithead.learning.samples import read_tiles, read_view
+from pithead.learning.start import may_be_fetched
 from pithead.learning.state import STATE, read_state
 from pithead.recipe import MAY_CHANGE, Recipe
 
 DONOR_TILES = 600  # tiles that donors are looked for in
 SHOWN = 3  # problems of a dataset that an error names
+SAME_GSD = 0.01  # resolutions that differ by a smaller share are the same
 
 
 @dataclass(slots=True)
@@ -57,24 +59,29 @@ def prepare(recipe: Recipe, folder: Path, classes: ClassList, *, resume: bool) -
     With `resume` a run that was stopped goes on; where there is none yet, it begins.
 
     Raises:
-        RecipeError: The folder holds a run already, or one of another recipe or dataset.
-        DatasetError: The dataset has no tiles of a split, or its check finds what must not be.
+        RecipeError: The folder holds a run already, or one that is finished, or of another recipe or dataset;
+            the recipe's device is not there.
+        DatasetError: The dataset has no tiles of a split, tiles of another resolution or size than the
+            recipe's, or its check finds what must not be.
         ClassesError: The dataset was cut with another class list.
         WeightsError: There is no file to start from.
     """
+    _check_device(recipe.device)
     dataset = Path(recipe.dataset)
     tiles = read_manifest(dataset)
+    _check_classes(dataset, tiles, classes)
     identity = {"recipe": recipe.sha256(leave_out=MAY_CHANGE), "dataset": dataset_sha256(tiles)}
     resumes = resume and (folder / STATE).exists()
     if resumes:
-        _same_run(folder, identity)
+        _same_run(recipe, folder, identity)
     elif (folder / STATE).exists():
         raise RecipeError(f"{folder} holds a run already; go on with --resume or choose another --out")
     else:
-        _check_classes(dataset, tiles, classes)
+        _check_sizes(recipe, tiles)
         _check_tiles(dataset, tiles, classes)
         _check_weights(recipe)
-    write_whole(folder / "recipe.toml", recipe.to_toml())
+    if RANK in (-1, 0):  # of several processes one writes
+        write_whole(folder / "recipe.toml", recipe.to_toml())
     facts = {
         "recipe_sha256": recipe.sha256(),
         "dataset_sha256": identity["dataset"],
@@ -95,11 +102,37 @@ def versions() -> dict[str, str]:
     }
 
 
-def _same_run(folder: Path, identity: dict[str, str]) -> None:
-    saved = read_state(folder)["identity"]
+def _same_run(recipe: Recipe, folder: Path, identity: dict[str, str]) -> None:
+    """Refuse to go on with another run, or with one that is over: before anything of it is touched."""
+    saved = read_state(folder)
     for key, value in identity.items():
-        if saved[key] != value:
+        if saved["identity"][key] != value:
             raise RecipeError(f"{folder} was begun with another {key}; choose another --out")
+    over = saved["seconds"] >= recipe.hours * 3600 if recipe.hours else saved["epoch"] >= recipe.epochs
+    if over or saved["epoch"] - saved["stopper"]["best_epoch"] >= recipe.patience:
+        raise RecipeError(f"{folder} is finished; give it more epochs, hours or patience to go on")
+
+
+def _check_device(device: str) -> None:
+    count = torch.cuda.device_count()
+    wanted = [] if device == "cpu" else (device.removeprefix("cuda").removeprefix(":") or "0").split(",")
+    if any(int(number) >= count for number in wanted):
+        raise RecipeError(f"expected a GPU for device {device}, torch sees {count}; try --device cpu")
+
+
+def _check_sizes(recipe: Recipe, tiles: Sequence[Tile]) -> None:
+    """What is learnt at one resolution and shipped as of another would be sought at the wrong size."""
+    for tile in tiles:
+        if abs(tile.gsd_m / recipe.gsd_m - 1) > SAME_GSD:
+            raise DatasetError(
+                f"expected tiles of {recipe.gsd_m:g} m per pixel as the recipe has it, {tile.path} has "
+                f"{tile.gsd_m:g}; cut the dataset at that, or change gsd_m"
+            )
+        if (tile.window.width, tile.window.height) != (recipe.tile_px, recipe.tile_px):
+            raise DatasetError(
+                f"expected tiles of {recipe.tile_px} px as the recipe has it, {tile.path} has "
+                f"{tile.window.width} × {tile.window.height}; cut the dataset at that, or change tile_px"
+            )
 
 
 def _check_classes(dataset: Path, tiles: Sequence[Tile], classes: ClassList) -> None:
@@ -130,9 +163,7 @@ def _check_tiles(dataset: Path, tiles: Sequence[Tile], classes: ClassList) -> No
 
 
 def _check_weights(recipe: Recipe) -> None:
-    online = os.environ.get("YOLO_OFFLINE", "1") in ("0", "False")
-    bare = online and Path(recipe.weights).name == recipe.weights
-    if recipe.weights and not bare and not Path(recipe.weights).is_file():
+    if recipe.weights and not Path(recipe.weights).is_file() and not may_be_fetched(recipe.weights):
         raise WeightsError(
             f"expected weights to start from at {recipe.weights}, found none; give their path with "
             "--weights, or set YOLO_OFFLINE=0 to let ultralytics download a file of that name"

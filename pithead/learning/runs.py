@@ -12,8 +12,8 @@ def learn(plan: Plan) -> Path:
     """Train to the end of the recipe and return the checkpoint to export, ``weights/best.pt``.
 
     Raises:
-        RecipeError: ultralytics knows no such architecture, or a resumed run was finished.
-        WeightsError: What it starts from, or its saved state, cannot be read.
+        RecipeError: ultralytics knows no such architecture.
+        WeightsError: What it starts from, or its saved state, cannot be read, or what it learns is no number.
     """
     # Before any thread is born, since threads inherit it. The first steps of a transfer are full of denormal
     # numbers, and on a CPU made them 10 times slower than the later ones. It is the whole process's state.

@@ -67,9 +67,12 @@ def read_rows(path: Path, tile_px: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"expected label rows at {path}: {error}; cut the dataset again") from error
-    if any(len(row) != 9 for row in rows):
-        raise DatasetError(f"expected rows of a class and 8 numbers in {path}; cut the dataset again")
-    table = np.array(rows, np.float64).reshape(-1, 9)
+    try:
+        table = np.array(rows, np.float64).reshape(len(rows), 9)
+    except ValueError as error:
+        raise DatasetError(
+            f"expected rows of a class and 8 numbers in {path}; cut the dataset again"
+        ) from error
     return table[:, 0].astype(np.int64), table[:, 1:].reshape(-1, 4, 2) * tile_px
 
 
@@ -138,9 +141,8 @@ class ValidationTiles(Dataset[Sample]):
 
     def __init__(self, tiles: tuple[TrainTile, ...], recipe: Recipe) -> None:
         """Take the tiles of the validation split, or as many of them as the recipe says, spread over it."""
-        if recipe.val_tiles > 0:
-            tiles = tiles[:: max(1, len(tiles) // recipe.val_tiles)][: recipe.val_tiles]
-        self.tiles, self.recipe = tiles, recipe
+        self.tiles = spread(tiles, recipe.val_tiles) if recipe.val_tiles > 0 else tiles
+        self.recipe = recipe
 
     def __len__(self) -> int:
         """Return the number of tiles."""
@@ -149,6 +151,11 @@ class ValidationTiles(Dataset[Sample]):
     def __getitem__(self, k: int) -> Sample:
         """Return tile k."""
         return sample_of(self.tiles[k].path, read_view(self.tiles[k], self.recipe.tile_px))
+
+
+def spread(tiles: tuple[TrainTile, ...], most: int) -> tuple[TrainTile, ...]:
+    """At most so many tiles, evenly spread: of 5 tiles and 3, the first, the second and the fourth."""
+    return tiles if len(tiles) <= most else tuple(tiles[i * len(tiles) // most] for i in range(most))
 
 
 def repeats(tiles: Sequence[TrainTile], share: float) -> npt.NDArray[np.float64]:

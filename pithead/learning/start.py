@@ -1,5 +1,6 @@
 """Where a run starts from: a checkpoint of ultralytics, or a file that this project exported."""
 
+import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -78,6 +79,16 @@ def start_from(network: Network, weights: str | Path, tiles: Tiles = ()) -> Star
     return Start(taken, left, how, sha256_of(path))
 
 
+def may_be_fetched(weights: str | Path) -> bool:
+    """Whether ultralytics may download weights: by their bare name, and only if the user has said so.
+
+    It would ask the network for such a name whatever YOLO_OFFLINE says: we have to look before.
+    """
+    path = Path(weights)
+    bare = path.name == str(weights) and path.suffix == ".pt"  # ultralytics knows where to look for such
+    return bare and os.environ.get("YOLO_OFFLINE", "1") in ("0", "False")
+
+
 def class_layers(network: Network) -> tuple[str, ...]:
     """Names of the layers of the head that have one output per class."""
     return tuple(
@@ -119,8 +130,7 @@ def take(
 
 def _read(weights: str | Path, network: Network) -> tuple[Path, State, tuple[str, ...]]:
     path = Path(weights)
-    bare = path.name == str(path) and path.suffix == ".pt"  # ultralytics knows where to look for such
-    if not bare and not path.is_file():
+    if not path.is_file() and not may_be_fetched(weights):
         raise WeightsError(_missing(path))
     if path.suffix.lower() == ".onnx":
         return path, *read_exported(path)

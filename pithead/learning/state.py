@@ -2,14 +2,16 @@
 
 import io
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
-from pithead.errors import RecipeError, WeightsError
+from pithead.errors import WeightsError
 from pithead.files import write_whole
 from pithead.learning.network import plain
 
@@ -26,23 +28,23 @@ def save_state(trainer: Trainer) -> None:
     """
     plan, epoch = trainer.plan, trainer.epoch + 1
     seconds = time.time() - trainer.train_time_start
-    facts = {**plan.facts, "epochs": epoch, "steps": trainer.ema.updates, "seconds": round(seconds)}
-    facts["val"] = {key: float(value) for key, value in trainer.metrics.items()}
     network = plain(trainer.ema.ema)
     if not all(bool(torch.isfinite(v).all()) for v in network.state_dict().values()):
         raise WeightsError(
             f"the weights of {plan.folder} are no numbers after epoch {epoch}; start anew with a lower lr0"
         )
-    write_checkpoint(plan.folder / "weights" / "last.pt", network, facts)
+    val = {key: float(value) for key, value in trainer.metrics.items()}
     best = trainer.best_fitness is not None and trainer.best_fitness == trainer.fitness
-    if best or not trainer.best.exists():
+    best = best or not trainer.best.exists()
+    if best:
+        plan.facts["best"] = {"epoch": epoch, **val}
+    facts = {**plan.facts, "epochs": epoch, "steps": trainer.ema.updates, "seconds": round(seconds)}
+    facts["val"] = val
+    write_checkpoint(plan.folder / "weights" / "last.pt", network, facts)
+    if best:
         write_checkpoint(trainer.best, network, facts)
-        plan.facts["best"] = {"epoch": epoch, **facts["val"]}
+    write_whole(plan.folder / "run.json", json.dumps(facts, indent=2, sort_keys=True) + "\n")
     _write(plan.folder / STATE, _state(trainer, seconds))
-    write_whole(
-        plan.folder / "run.json",
-        json.dumps({**facts, "best": plan.facts.get("best")}, indent=2, sort_keys=True) + "\n",
-    )
 
 
 def write_checkpoint(path: Path, network: Any, facts: dict[str, Any]) -> None:  # noqa: ANN401
@@ -56,7 +58,6 @@ def load_state(trainer: Trainer) -> None:
 
     Raises:
         WeightsError: The state is torn or missing.
-        RecipeError: The run was finished.
     """
     saved = read_state(trainer.plan.folder)
     network: Any = unwrap_model(trainer.model)
@@ -71,18 +72,17 @@ def load_state(trainer: Trainer) -> None:
     trainer.start_epoch, trainer.seconds = saved["epoch"], saved["seconds"]
     trainer.plan.facts.update(saved["facts"])
     if trainer.args.time:
-        trainer.epochs = trainer.args.epochs = saved["epochs"]
-        trainer._setup_scheduler()  # noqa: SLF001 (its curve depends on the number of epochs)
-        over = saved["seconds"] >= trainer.args.time * 3600
-    else:
-        over = saved["epoch"] >= trainer.epochs
-    if over:
-        raise RecipeError(f"{trainer.plan.folder} is finished; give it more epochs or hours to go on")
+        trainer.args.epochs = saved["epochs"]
     network.criterion = network.init_criterion()
     if hasattr(network.criterion, "update"):  # the loss moves from one head to the other, epoch by epoch
         network.criterion.updates = saved["epoch"] - 1
         network.criterion.update()
-    write_whole(trainer.plan.folder / CURVES, saved["curves"])
+    if trainer.args.time:  # how many epochs there will be: ultralytics works it out after it has saved
+        budget = trainer.args.time * 3600
+        trainer.epochs = trainer.args.epochs = math.ceil(budget * saved["epoch"] / saved["seconds"])
+        trainer._setup_scheduler()  # noqa: SLF001 (its curve depends on the number of epochs)
+    if RANK in (-1, 0):
+        write_whole(trainer.plan.folder / CURVES, saved["curves"])
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ultralytics.utils.torch_utils import ModelEMA
 
 from pithead.augment import Augmenter
 from pithead.cutting import SPAN_WIDTH_M, STRIP_PAD_M
+from pithead.errors import WeightsError
 from pithead.learning.loader import Batches, Share
 from pithead.learning.network import build_network
 from pithead.learning.plan import Plan
@@ -56,16 +57,20 @@ def _device(device: str) -> str:
 
 
 def _amp(recipe: Recipe) -> bool | str:
-    """Bfloat16 where the GPU has it, else float16 with scaled losses; on a CPU the network does it itself."""
+    """Bfloat16 where the GPU has it; on a CPU the network does it itself.
+
+    No float16 on older GPUs: ultralytics downloads weights to prove it on, whatever YOLO_OFFLINE says.
+    """
     if not recipe.amp or recipe.device == "cpu":
         return False
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else True
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else False
 
 
 class Learning:
     """What is ours in either trainer; a mixin before one of ultralytics'."""
 
     ema: Any
+    start_epoch: int
 
     def __init__(self, plan: Plan) -> None:
         """Take a checked plan; a resumed one goes on where its state was saved."""
@@ -141,7 +146,16 @@ class Learning:
     def _load_checkpoint_state(self, ckpt: object) -> None:
         """Go back to the last saved state: ultralytics asks for it when a loss is no number."""
         del ckpt
+        first = self.start_epoch
         load_state(self)
+        self.start_epoch, self.seconds = first, 0.0  # the clock was not stopped
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        """Let ultralytics learn the epoch again; what stays no number ends the run with one clear line."""
+        try:
+            return bool(super()._handle_nan_recovery(epoch))  # type: ignore[misc]
+        except RuntimeError as error:
+            raise WeightsError(f"{self.plan.folder}: {error}; start anew with a lower lr0") from error
 
     @staticmethod
     def _begin(trainer: Any) -> None:  # noqa: ANN401 (of either kind)

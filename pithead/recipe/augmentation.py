@@ -15,7 +15,8 @@ class Augmentation:
     All but the two sizes and the range of scales are chances, 0 to 1, each drawn for itself.
 
     Attributes:
-        flip: Chance of a mirrored tile (left-right and up-down, each).
+        flip: Chance of a mirrored tile, and without quarter turns also of half a turn: at 0.5 a tile comes as
+            it is, left-right, up-down and both, each as often.
         quarter_turns: Turn tiles by 0, 90, 180 or 270 degrees, each as often.
         any_angle: Chance of a turn by any angle; what is beyond the tile is painted in its mean.
         scale: Chance of another ground resolution.

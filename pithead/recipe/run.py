@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -37,7 +39,7 @@ class Recipe:
         hours: Time budget; the learning rate falls to its end within it. 0: ``epochs`` ends the run.
         epoch_tiles: Tiles of an epoch, after which the network is validated and saved; 0: all of them.
         patience: Epochs without a better validation after which the run ends.
-        batch: Tiles per step, of all devices together.
+        batch: Tiles per step, of all devices together: a multiple of their number.
         workers: Processes that read tiles; 0 reads them in the training process.
         threads: CPU threads for the mathematics; 0 leaves the choice to torch.
         optimizer: ``AdamW``, ``MuSGD`` or ``SGD``.
@@ -45,9 +47,9 @@ class Recipe:
         lr_end: Last learning rate, as a share of ``lr0``.
         warmup_epochs: Epochs in which the learning rate rises from 0.
         weight_decay: Weight decay of matrices and filters (never of biases and norms).
-        seed: Seed of order and augmentation.
+        seed: Seed of order and augmentation, a whole number from 0 to 2147483647.
         device: ``cpu``, ``cuda``, ``cuda:N``, or ``cuda:N,M`` for several GPUs.
-        amp: Forward pass in half precision (bfloat16 where the device has it); the loss is always float32.
+        amp: Forward pass in bfloat16, on a CPU and on GPUs that have it; the loss is always float32.
         val_tiles: At most this many tiles are validated, spread over the split; -1: all.
         balance: Share of tiles under which the tiles of a rare class come more often; 0 draws all alike.
         false_alarms_per_km2: What the thresholds of the weights are chosen for: the most false alarms of a
@@ -94,6 +96,11 @@ class Recipe:
         """Whether the network gives oriented boxes."""
         return "-obb" in Path(self.model).name
 
+    @property
+    def devices(self) -> int:
+        """How many devices share a batch."""
+        return self.device.count(",") + 1
+
     def sha256(self, *, leave_out: frozenset[str] = frozenset()) -> str:
         """Return the hash of the values, whatever the order and comments of the file."""
         values = {key: value for key, value in asdict(self).items() if key not in leave_out}
@@ -137,24 +144,29 @@ def _known(table: dict[str, Any], kind: type[Recipe | Augmentation], where: str)
     if unknown:
         raise RecipeError(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(types)}")
     return {
-        key: float(value) if types[key] is float and type(value) is int else _tuple(value)
+        key: float(value) if types[key] is float and type(value) is int else value
         for key, value in table.items()
     }
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_type(key: str, expected: object, value: object) -> None:
     if type(value) is not expected:
         name = getattr(expected, "__name__", str(expected))
         raise RecipeError(f"recipe key {key}: expected {name}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"recipe key {key}: expected a finite number, got {value}")
+    if isinstance(value, str) and not value.isprintable():
+        raise RecipeError(f"recipe key {key}: expected text in one line, got {value!r}")
 
 
 def _rules(r: Recipe) -> list[tuple[bool, str]]:
     return [
-        (not r.name or "/" in r.name, "name must be a plain word"),
+        (r.name in ("", ".", "..") or "/" in r.name, f"name must be a plain word, got {r.name!r}"),
+        (
+            not re.fullmatch(r"cpu|cuda|cuda:\d+(,\d+)*", r.device),
+            f"device must be cpu, cuda, cuda:N or cuda:N,M, got {r.device!r}",
+        ),
+        (not 0 <= r.seed < 2**31, f"seed must be within 0 and {2**31 - 1}, got {r.seed}"),
         (r.tile_px <= 0 or r.tile_px % CELL_PX != 0, f"tile_px must be a multiple of 32, got {r.tile_px}"),
         (not r.gsd_m > 0, f"gsd_m must be over 0, got {r.gsd_m}"),
         (
@@ -163,7 +175,10 @@ def _rules(r: Recipe) -> list[tuple[bool, str]]:
         ),
         (r.epoch_tiles < 0, f"epoch_tiles must not be negative, got {r.epoch_tiles}"),
         (r.patience < 1, f"patience must be at least 1, got {r.patience}"),
-        (r.batch < 1, f"batch must be at least 1, got {r.batch}"),
+        (
+            r.batch < 1 or r.batch % r.devices != 0,
+            f"batch must be over 0 and a multiple of the {r.devices} devices, got {r.batch}",
+        ),
         (r.workers < 0 or r.threads < 0, "workers and threads must not be negative"),
         (
             r.optimizer not in OPTIMIZERS,
@@ -189,6 +204,4 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
     return repr(value)

@@ -1,0 +1,107 @@
+"""Compare what two weights give of an archive, before the new ones are taken into use."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from pithead.changes import Judged, Requirement, compare, figures, judge, names, queue_of
+from pithead.changes.archive import portions, rows_of, said_in, side_of
+from pithead.changes.chips import chips as cut
+from pithead.changes.output import write_changes
+from pithead.changes.words import about
+from pithead.errors import OptionError
+from pithead.evaluation.page import text
+from pithead.program import run
+from pithead.rescore import Archive
+
+app = App(name="compare.py", help_format="plaintext")
+COLUMNS = ("old", "new", "kept", "moved", "lost", "gained", "score_change_median", "recall_on_accepted")
+NOT_MET = 1
+
+
+@app.default
+def compare_weights(  # noqa: PLR0913 (options of a command line)
+    archive: Path,
+    *,
+    old: str,
+    new: str,
+    out: Path,
+    require: Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative="")] = (),
+    old_options: str | None = None,
+    new_options: str | None = None,
+    chips: int = 60,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Compare the results of two weights in the store of an archive, scene by scene.
+
+    Only scenes that both have scored are compared, the same bytes and not the same name. OUT gets
+    changes.json (all figures), changes.gpkg (what changed, for a map), queue.geojson (what to look at, in
+    order) and index.html (all of it, with pictures); all four or none.
+
+    The exit status is 0 if every condition is met, 1 if one is not, 2 for bad input.
+
+    Parameters
+    ----------
+    archive
+        The folder of the archive.
+    old
+        The weights in use: a file, a sha256 or the beginning of one, or their name in the store.
+    new
+        The weights that may replace them, as --old.
+    out
+        Where the results go.
+    require
+        A condition for taking the new weights into use, such as "recall_on_accepted >= 0.98" or
+        "lost_share.mine_head <= 0.05"; may be given several times. A figure that cannot be told, since nobody
+        has reviewed anything, does not meet it.
+    old_options
+        The beginning of the sha256 of the options, where the old weights were run with several.
+    new_options
+        The same of the new weights.
+    chips
+        At most so many changes are shown with pictures.
+    quiet
+        Print nothing but conditions that are not met.
+    """
+    if chips < 0:
+        raise OptionError(f"expected 0 chips or more, got {chips}")
+    asked = [Requirement.read(one) for one in require]
+    place = Archive.open(archive)
+    first = side_of(place.store, old, old_options)
+    second = side_of(place.store, new, new_options, beside=first)
+    comparison = compare(first, second, portions(place.store, first, second), said_in(place.log))
+    judged = judge(asked, names(comparison))
+    numbers, queue = figures(comparison), queue_of(comparison.changed)
+    entries = {entry.sha256: entry for entry in place.catalog.scenes()} if chips else {}
+    pictures = cut(
+        queue.head(chips),
+        entries,
+        lambda sha: (rows_of(place.store, first, (sha,)), rows_of(place.store, second, (sha,))),
+        second.options,
+    )
+    write_changes(out, comparison, numbers, queue, pictures, judged)
+    _tell(numbers, judged, about(numbers, queue), out, quiet=quiet)
+    if not all(one.met for one in judged):
+        raise SystemExit(NOT_MET)
+
+
+def _tell(numbers: dict[str, Any], judged: tuple[Judged, ...], words: str, out: Path, *, quiet: bool) -> None:
+    """Print a table, a sentence and the conditions."""
+    console = Console(soft_wrap=True)
+    if not quiet:
+        table = Table("class", *(column.replace("_", " ") for column in COLUMNS))
+        for name, row in {**numbers["classes"], "all": numbers["all"]}.items():
+            table.add_row(name, *(text(row[column]) for column in COLUMNS))
+        console.print(table)
+        console.print(words)
+        console.print(out / "index.html")
+    for one in judged:
+        if not (quiet and one.met):
+            console.print(one.told, highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,13 @@
+"""The archive as a static STAC catalogue: its scenes and sites, and whether files still are what they were.
+
+>>> catalog = Catalog.open("archive")
+>>> [entry.id for entry in catalog.scenes() if "Camp 15" in entry.sites]
+"""
+
+from pithead.catalog.archive import Catalog
+from pithead.catalog.entry import Entry, Footprint, Identity, Site
+from pithead.catalog.intake import Offer
+from pithead.catalog.ledger import Taken
+from pithead.catalog.state import State, renewed
+
+__all__ = ["Catalog", "Entry", "Footprint", "Identity", "Offer", "Site", "State", "Taken", "renewed"]

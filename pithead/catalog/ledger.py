@@ -1,0 +1,158 @@
+"""The catalogue in memory while it is written, in an order that a kill at any moment leaves valid."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pithead.catalog import books
+from pithead.catalog.books import Books
+from pithead.catalog.entry import Entry
+from pithead.catalog.index import Index, drop_index, write_index
+from pithead.catalog.intake import Identified, Offer, id_of, told_anew
+from pithead.catalog.item import entry_of, item_of
+from pithead.catalog.places import sites_of
+from pithead.errors import CatalogError
+from pithead.files import write_whole
+
+News = Literal["new", "known", "copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a scene that was to be taken in."""
+
+    path: str
+    """As it was given."""
+    entry: Entry
+    news: News
+    """A scene of its own; or known, from this place; or its bytes are known from another place."""
+    replaced: tuple[str, ...] = ()
+    """Ids of scenes whose file held other bytes: they are marked as changed."""
+
+
+def read_entries(folder: Path, pages: Books) -> tuple[Entry, ...]:
+    """Every entry by its Item, sorted by id.
+
+    Raises:
+        CatalogError: An Item is missing or damaged.
+    """
+    entries = [_read_item(books.item_path(folder, year, name)) for year, name in pages.places()]
+    return tuple(sorted(entries, key=lambda entry: entry.id))
+
+
+def _read_item(path: Path) -> Entry:
+    try:
+        return entry_of(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        if isinstance(error, CatalogError):
+            raise
+        raise CatalogError(f"{path}: expected an Item of the catalogue, got {error}") from error
+
+
+class Ledger:
+    """Entries by id, by hash and by place, and which of them are not written yet."""
+
+    def __init__(self, folder: Path, pages: Books, entries: Iterable[Entry]) -> None:
+        """Take over what the pages and Items of a folder say."""
+        self.folder, self.pages = folder, pages
+        self.entries = {entry.id: entry for entry in entries}
+        self._by_sha256 = {entry.sha256: entry.id for entry in self.entries.values()}
+        self._by_place: dict[str, set[str]] = {}
+        self._new: dict[str, Entry] = {}
+        for entry in self.entries.values():
+            self._by_place.setdefault(entry.href, set()).add(entry.id)
+
+    def by_sha256(self, sha256: str) -> Entry | None:
+        """The scene of that hash."""
+        name = self._by_sha256.get(sha256)
+        return None if name is None else self.entries[name]
+
+    def at(self, href: str) -> Entry | None:
+        """The scene that a place holds, as far as is known."""
+        there = (self.entries[name] for name in self._by_place.get(href, ()))
+        return next((entry for entry in there if not entry.changed), None)
+
+    def put(self, entry: Entry) -> Entry:
+        """Keep an entry, to be written if it says anything new."""
+        if self.entries.get(entry.id) != entry:
+            self._new[entry.id] = self.entries[entry.id] = entry
+            self._by_sha256[entry.sha256] = entry.id
+            self._by_place.setdefault(entry.href, set()).add(entry.id)
+        return entry
+
+    def merge(self, offer: Offer, found: Identified | Entry, site: str | None) -> Taken:
+        """Take in a scene, or tell what is known of it.
+
+        Args:
+            offer: What was asked for.
+            found: An entry of its own; or what a file is whose bytes are known.
+            site: The site that it is taken in for.
+        """
+        known = self.by_sha256(found.sha256)
+        replaced = self._replace(found)
+        if known is None:
+            if not isinstance(found, Entry):
+                raise CatalogError(
+                    f"{found.href}: expected a known scene, got one that is gone: add it again"
+                )
+            taken = self.entries.get(found.id)
+            clash = taken is not None and taken.sha256 != found.sha256
+            name = id_of(found.href, found.sha256, long=True) if clash else found.id
+            return Taken(offer.path, self.put(_for(replace(found, id=name), site)), "new", replaced)
+        again = _for(told_anew(known, offer.facts), site)
+        if found.href == known.href:
+            again = replace(again, bytes=found.bytes, mtime_ns=found.mtime_ns, etag=found.etag, changed=False)
+            return Taken(offer.path, self.put(again), "known", replaced)
+        again = replace(again, copies=tuple(sorted({*again.copies, found.href})))
+        return Taken(offer.path, self.put(again), "copy", replaced)
+
+    def _replace(self, found: Identified | Entry) -> tuple[str, ...]:
+        """Mark the scenes whose file holds other bytes now."""
+        there = [self.entries[name] for name in sorted(self._by_place.get(found.href, ()))]
+        gone = [entry for entry in there if entry.sha256 != found.sha256 and not entry.changed]
+        return tuple(self.put(replace(entry, changed=True)).id for entry in gone)
+
+    def commit(self, *, index: bool = True) -> None:
+        """Write what is new: Items, then pages of years, then the root, then (if wanted) the index.
+
+        Under the lock only. An Item that is not on a page yet is not part of the catalogue, and an index that
+        was made of other pages is stale: whenever it is killed, a reader sees the scenes before or after.
+        """
+        if not self._new:
+            return
+        where = {name: year for year, name in self.pages.places()}
+        if not self._new.keys().isdisjoint(where):
+            drop_index(self.folder)
+        for entry in self._new.values():
+            text = json.dumps(item_of(entry), indent=1, ensure_ascii=False)
+            write_whole(books.path_of(self.folder, entry), text + "\n")
+        moved = {name: where[name] for name, e in self._new.items() if where.get(name, e.folder) != e.folder}
+        self._write_pages(set(moved.values()))
+        for name, year in moved.items():
+            old = books.item_path(self.folder, year, name)
+            old.unlink(missing_ok=True)
+            old.parent.rmdir()
+        self._new.clear()
+        self.pages = books.read_books(self.folder)
+        if index:
+            sites, digest = sites_of(self.folder)
+            entries = sites.assign(sorted(self.entries.values(), key=lambda entry: entry.id))
+            write_index(self.folder, Index(entries, digest), self.pages.digest)
+
+    def _write_pages(self, losing: set[str]) -> None:
+        years = {year: set(ids) - self._new.keys() for year, ids in self.pages.years.items()}
+        for entry in self._new.values():
+            years.setdefault(entry.folder, set()).add(entry.id)
+        gaining = {entry.folder for entry in self._new.values()}
+        # A scene that moves is on two pages for a moment rather than on none.
+        for year in (*sorted(gaining), *sorted(losing - gaining)):
+            books.write_year(self.folder, year, tuple(sorted(years[year])))
+        books.write_root(self.folder, tuple(sorted(years)), self.pages.revision + 1)
+
+
+def _for(entry: Entry, site: str | None) -> Entry:
+    if site is None:
+        return entry
+    return replace(entry, named_sites=tuple(sorted({*entry.named_sites, site.strip()})))

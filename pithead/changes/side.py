@@ -1,0 +1,43 @@
+"""One side of a comparison: weights, how they were run, and which scenes they have scored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import geopandas as gpd
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A scene that weights have scored: its id, the km² that were looked at, and the sites that it shows."""
+
+    scene: str
+    km2: float
+    sites: tuple[str, ...] = ()
+    filed: str | None = None
+    """The site under which its rows lie in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Weights with one set of options; `scenes` by their sha256, `classes` are those that they look for."""
+
+    name: str
+    weights_sha256: str
+    options_sha256: str
+    options: Mapping[str, object]
+    classes: frozenset[str]
+    scenes: Mapping[str, Scored]
+
+    @property
+    def told(self) -> str:
+        """The weights as a person reads them: name and the first of the hash."""
+        return f"{self.name} ({self.weights_sha256[:12]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Some scenes that both have scored, by sha256, and all rows of either side in them."""
+
+    scenes: tuple[str, ...]
+    old: gpd.GeoDataFrame
+    new: gpd.GeoDataFrame

@@ -1,0 +1,84 @@
+"""An archive on disk: the catalogue of its scenes, the store of what was found, and the log of evidence."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pithead.catalog import Catalog
+from pithead.errors import CatalogError
+from pithead.evidence import Log
+from pithead.files import write_whole
+from pithead.store import Store
+
+SETTINGS = "archive.json"
+LOCK = "rescore.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A folder with a catalogue and a log; its store may lie elsewhere, where every worker reaches it."""
+
+    folder: Path
+    catalog: Catalog
+    store: Store
+    log: Log
+    store_place: str
+    work_place: str
+
+    @classmethod
+    def open(cls, folder: str | Path, store: str | None = None, *, make: bool = False) -> "Archive":
+        """Open an archive, or make one.
+
+        Args:
+            folder: Where its catalogue is.
+            store: Where what is found goes, another folder or an address such as s3://bucket/camps; it is
+                remembered. Without it, what was remembered, else `store` in the folder.
+            make: Whether a folder without a catalogue gets one.
+
+        Raises:
+            CatalogError: There is no catalogue and none is to be made, or another store is remembered.
+        """
+        folder = Path(folder)
+        fresh = make and not (folder / "catalog.json").exists()
+        catalog = Catalog.make(folder) if fresh else Catalog.open(folder)
+        place = _settled(folder, store)
+        own = str((folder / "store").absolute())
+        work = str((folder / "work").absolute()) if place == own else f"{place.rstrip('/')}.work"
+        return cls(folder, catalog, Store.at(place), Log(folder / "log.jsonl"), place, work)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the archive: two runs at once would do everything twice.
+
+        Raises:
+            CatalogError: Another run holds it.
+        """
+        with (self.folder / LOCK).open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CatalogError(
+                    f"expected an archive that nobody works on, another run holds {self.folder / LOCK}: wait "
+                    "for it, or stop it"
+                ) from error
+            yield
+
+
+def _settled(folder: Path, asked: str | None) -> str:
+    """The place of the store: as it was settled before, or as it is asked for now."""
+    path = folder / SETTINGS
+    own = str((folder / "store").absolute())
+    settled = json.loads(path.read_text("utf-8"))["store"] if path.is_file() else None
+    if asked is not None and "://" not in asked:
+        asked = str(Path(asked).absolute())
+    if asked is not None and settled is not None and asked != settled:
+        raise CatalogError(
+            f"expected the store of this archive, {settled}, got {asked}: to move a store, copy it and mend "
+            f"{path}"
+        )
+    if asked is not None and settled is None and asked != own:
+        write_whole(path, json.dumps({"store": asked}, indent=2) + "\n")
+    return asked or settled or own

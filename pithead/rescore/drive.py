@@ -1,0 +1,194 @@
+"""The driver: gives tasks to a crew until every scene of a plan has its record, or is set aside."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pithead.catalog import Entry
+from pithead.errors import StoreError
+from pithead.rescore.archive import Archive
+from pithead.rescore.crew import Crew
+from pithead.rescore.plan import Plan, failed_shelf, forgive, set_aside
+from pithead.rescore.tally import Tally
+from pithead.rescore.task import Job, Outcome, Task
+from pithead.store import RunRecord
+
+TRIES = 3
+"""So often a task may fail before its scene is set aside: twice may be a machine's fault."""
+_TICK_S = 0.5
+
+Watch = Callable[[Tally], None]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A large scene of which parts are being done."""
+
+    entry: Entry
+    waiting: set[int]
+    tiles: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the driver keeps in mind; nothing of it is needed to go on after a kill."""
+
+    archive: Archive
+    job: Job
+    crew: Crew
+    tally: Tally
+    fresh: Iterator[Entry]
+    ready: deque[Task] = field(default_factory=deque)
+    again: deque[Task] = field(default_factory=deque)
+    scenes: dict[str, _Open] = field(default_factory=dict)
+    tries: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    in_flight: int = 0
+
+    def next(self) -> Task | None:
+        """The next task: parts of scenes that are begun, then new scenes, then what has failed before."""
+        if self.ready:
+            return self.ready.popleft()
+        entry = next(self.fresh, None)
+        if entry is not None:
+            return Task("open", entry)
+        return self.again.popleft() if self.again else None
+
+    def ended(self, task: Task, outcome: Outcome) -> None:
+        """Take an outcome to its consequence."""
+        self.in_flight -= 1
+        self.tally.end(task, outcome)
+        if task.entry.id in self.tally.failures:
+            return  # a part that was under way when its scene was set aside
+        match outcome.end:
+            case "finished":
+                self._finished(task, outcome)
+            case "split":
+                self._split(task, outcome)
+            case "part":
+                self._part(task, outcome)
+            case "full":
+                raise StoreError(
+                    f"{outcome.error} in {self.job.store} or {self.job.work}: make room and run again; what "
+                    "is done is kept"
+                )
+            case "changed":
+                self._set_aside(task.entry, outcome.error)
+            case _:
+                self._failed(task, outcome)
+
+    def _finished(self, task: Task, outcome: Outcome) -> None:
+        scene = self.scenes.pop(task.entry.id, None)
+        self.tally.settle(task, 0 if scene is None else scene.tiles)
+        if outcome.record is not None:
+            self.archive.log.append("run.finished", run_facts(outcome.record))
+
+    def _split(self, task: Task, outcome: Outcome) -> None:
+        scene = self.scenes.setdefault(task.entry.id, _Open(task.entry, set()))
+        scene.waiting = set(outcome.missing)
+        self.ready.extend(Task("part", task.entry, number) for number in outcome.missing)
+        self._join_if_whole(scene)
+
+    def _part(self, task: Task, outcome: Outcome) -> None:
+        scene = self.scenes[task.entry.id]
+        scene.waiting.discard(task.number)
+        scene.tiles += outcome.tiles
+        self._join_if_whole(scene)
+
+    def _join_if_whole(self, scene: _Open) -> None:
+        if not scene.waiting:
+            self.ready.appendleft(Task("join", scene.entry))
+
+    def _failed(self, task: Task, outcome: Outcome) -> None:
+        key = (task.entry.id, task.kind, task.number)
+        self.tries[key] = self.tries.get(key, 0) + 1
+        if self.tries[key] >= TRIES:
+            self._set_aside(task.entry, outcome.error)
+        else:
+            self.again.append(task)
+
+    def _set_aside(self, entry: Entry, error: str) -> None:
+        self.tally.failures[entry.id] = error
+        self.scenes.pop(entry.id, None)
+        self.ready = deque(task for task in self.ready if task.entry.id != entry.id)
+        self.again = deque(task for task in self.again if task.entry.id != entry.id)
+        set_aside(failed_shelf(self.job.work, self.job.weights_sha256, self.job.options), entry, error)
+        self.archive.log.append(
+            "run.failed",
+            {
+                "scene": entry.id,
+                "scene_sha256": entry.sha256,
+                "weights_sha256": self.job.weights_sha256,
+                "options_sha256": self.job.options.sha256,
+                "error": error,
+            },
+        )
+
+
+def drive(archive: Archive, todo: Plan, job: Job, crew: Crew, watch: Watch | None = None) -> Tally:
+    """Score every scene of a plan; a scene that fails three times is set aside and stops no other.
+
+    Args:
+        archive: Held by `Archive.alone`.
+        todo: The scenes.
+        job: What the crew was made for.
+        crew: The workers; it is not closed.
+        watch: Called about twice a second, and at the end.
+
+    Raises:
+        StoreError: There is no room to write.
+        PitheadError: No worker can be started.
+    """
+    forgive(failed_shelf(job.work, job.weights_sha256, job.options), todo.todo)
+    tally = Tally(todo)
+    run = _Run(archive, job, crew, tally, iter(todo.todo))
+    looked = 0.0
+    while True:
+        task = None
+        while crew.free and (task := run.next()) is not None:
+            crew.give(task)
+            tally.begin(task)
+            run.in_flight += 1
+        if not run.in_flight and task is None and crew.free:
+            break
+        for ended, outcome in crew.take(_TICK_S):
+            run.ended(ended, outcome)
+        tally.workers = crew.workers
+        if watch is not None and time.monotonic() - looked >= _TICK_S:
+            watch(tally)
+            looked = time.monotonic()
+    tally.state, tally.ended = "ended", time.monotonic()
+    if watch is not None:
+        watch(tally)
+    return tally
+
+
+def run_facts(record: RunRecord) -> dict[str, Any]:
+    """What the log says of a finished run."""
+    return {
+        "scene": record.scene,
+        "scene_sha256": record.scene_sha256,
+        "weights_sha256": record.weights_sha256,
+        "options_sha256": record.options_sha256,
+        "result_sha256": record.result_sha256,
+        "rows": record.rows,
+        "version": record.version,
+    }
+
+
+def reconcile(archive: Archive, weights_sha256: str, options_sha256: str) -> int:
+    """Log every record of the store that a killed driver left out of the log; returns how many.
+
+    Raises:
+        EvidenceError: The log is broken.
+        StoreError: A record is damaged.
+    """
+    run = {"weights_sha256": weights_sha256, "options_sha256": options_sha256}
+    told = (record.facts for record in archive.log.records() if record.kind == "run.finished")
+    known = {facts["scene_sha256"] for facts in told if facts and run.items() <= facts.items()}
+    missed = sorted(archive.store.finished(weights_sha256, options_sha256) - known)
+    names = (f"{RunRecord.folder(weights_sha256, options_sha256)}/{scene}.json" for scene in missed)
+    late = [run_facts(archive.store.record(name)) for name in names]
+    archive.log.append_many([("run.finished", {**facts, "late": True}) for facts in late])
+    return len(late)

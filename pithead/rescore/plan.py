@@ -1,0 +1,170 @@
+"""What is to be scored: every scene that has no finished record for these weights and options."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import shapely
+
+from pithead.aoi import Aoi
+from pithead.card import Card
+from pithead.catalog import Entry, State, renewed
+from pithead.errors import CatalogError, SceneError
+from pithead.rescore.archive import Archive
+from pithead.rescore.options import Options
+from pithead.shelf import Shelf
+from pithead.tiling import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which scenes of the archive are meant; all without a word."""
+
+    site: str | None = None
+    """The name or an alias of a site."""
+    since: datetime | None = None
+    """Taken then or later; a scene without a date is not."""
+    area: Aoi | None = None
+    """Scenes whose frame meets it."""
+    limit: int | None = None
+    """At most so many, the first by name that are still to be scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The scenes of a run, and those that it leaves out, with the reason."""
+
+    todo: tuple[Entry, ...]
+    tiles: int
+    """Tiles of all of them, also those that will turn out empty."""
+    finished: int = 0
+    """Scenes with a record."""
+    touched: tuple[Entry, ...] = ()
+    """Those of `todo` whose files have another size or time but the same bytes, as they are now."""
+    changed: tuple[Entry, ...] = ()
+    """Their files hold other bytes than when they were taken in."""
+    gone: tuple[Entry, ...] = ()
+    aside: tuple[tuple[Entry, str], ...] = ()
+    """Failed three times in an earlier run, with the last error."""
+    tiles_of: dict[str, int] = field(default_factory=dict)
+    """Tiles by the id of a scene."""
+
+    @property
+    def km2(self) -> float:
+        """The ground of the scenes that are to be scored."""
+        return sum(entry.km2 for entry in self.todo)
+
+
+def plan(
+    archive: Archive,
+    card: Card,
+    weights_sha256: str,
+    options: Options,
+    choice: Choice | None = None,
+    *,
+    retry_failed: bool = False,
+    verify: bool = False,
+) -> Plan:
+    """Find the scenes without a finished record.
+
+    Files are asked for size and time only, unless those differ or `verify` is set: then they are hashed.
+
+    Raises:
+        CatalogError: The archive has no such site.
+        OptionError: The overlap does not fit the weights.
+    """
+    options.way(1).check(card)
+    choice = choice or Choice()
+    chosen = list(_chosen(archive, choice))
+    finished = archive.store.finished(weights_sha256, options.sha256)
+    failures = {} if retry_failed else aside(archive.work_place, weights_sha256, options)
+    open_ = [entry for entry in chosen if entry.sha256 not in finished]
+    by_state: dict[str, list[Entry]] = {"same": [], "touched": [], "changed": [], "gone": [], "aside": []}
+    for entry in open_:
+        if choice.limit is not None and len(by_state["same"]) >= choice.limit:
+            break
+        state = "aside" if entry.sha256 in failures else _state(archive, entry, verify=verify)
+        if state == "touched":
+            by_state["touched"].append(entry := renewed(entry))
+        by_state["same" if state == "touched" else state].append(entry)
+    tiles_of = {entry.id: tiles(entry, card, options) for entry in by_state["same"]}
+    return Plan(
+        todo=tuple(by_state["same"]),
+        tiles=sum(tiles_of.values()),
+        finished=len(chosen) - len(open_),
+        touched=tuple(by_state["touched"]),
+        changed=tuple(by_state["changed"]),
+        gone=tuple(by_state["gone"]),
+        aside=tuple((entry, failures[entry.sha256]) for entry in by_state["aside"]),
+        tiles_of=tiles_of,
+    )
+
+
+def _state(archive: Archive, entry: Entry, *, verify: bool) -> State:
+    """The state of a scene's file; one whose disk or server does not answer is as good as gone."""
+    try:
+        return archive.catalog.state(entry, verify=verify)
+    except SceneError:
+        return "gone"
+
+
+def tiles(entry: Entry, card: Card, options: Options) -> int:
+    """How many tiles a scene has, as `Grid.of` would lay them."""
+    scale_x, scale_y = (gsd / card.gsd_m for gsd in entry.gsd_m)
+    width, height = max(1, round(entry.width * scale_x)), max(1, round(entry.height * scale_y))
+    return len(Grid(width, height, scale_x, scale_y, card.tile_px, options.overlap_px))
+
+
+def _chosen(archive: Archive, choice: Choice) -> Iterable[Entry]:
+    """The scenes that are meant, one for each content, those that have been superseded left out."""
+    site = None if choice.site is None else _site(archive, choice.site)
+    area = None if choice.area is None else choice.area.lonlat
+    seen: set[str] = set()
+    for entry in archive.catalog.scenes():
+        if entry.sha256 in seen or entry.changed:
+            continue
+        if site is not None and site not in entry.sites:
+            continue
+        if choice.since is not None and (entry.acquired is None or entry.acquired < choice.since):
+            continue
+        if area is not None and (entry.footprint is None or not shapely.intersects(area, entry.footprint)):
+            continue
+        seen.add(entry.sha256)
+        yield entry
+
+
+def _site(archive: Archive, name: str) -> str:
+    sites = archive.catalog.sites()
+    for site in sites:
+        if name == site.name or name in site.aliases:
+            return site.name
+    known = ", ".join(sorted(site.name for site in sites)) or "none"
+    raise CatalogError(f"expected a site of the archive ({known}), got {name}")
+
+
+# --- scenes that have failed
+
+
+def failed_shelf(work_place: str, weights_sha256: str, options: Options) -> Shelf:
+    """Where it is noted which scenes failed too often."""
+    return Shelf.at(work_place).sub(f"{weights_sha256[:12]}/{options.sha256[:8]}/failed")
+
+
+def set_aside(shelf: Shelf, entry: Entry, error: str) -> None:
+    """Note that a scene failed too often; it is left out until someone asks for it again."""
+    note = {"scene": entry.id, "scene_sha256": entry.sha256, "error": error}
+    shelf.write(f"{entry.sha256}.json", (json.dumps(note, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def aside(work_place: str, weights_sha256: str, options: Options) -> dict[str, str]:
+    """The error of every scene that was set aside, by its sha256."""
+    shelf = failed_shelf(work_place, weights_sha256, options)
+    notes = (json.loads(shelf.read(name)) for name in shelf.names())
+    return {note["scene_sha256"]: note["error"] for note in notes}
+
+
+def forgive(shelf: Shelf, entries: Sequence[Entry]) -> None:
+    """Forget that scenes failed."""
+    for entry in entries:
+        shelf.remove(f"{entry.sha256}.json")

@@ -1,0 +1,77 @@
+"""What a worker is given, and what it gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pithead.catalog import Entry, Site
+from pithead.detector import Device
+from pithead.errors import OptionError
+from pithead.rescore.options import Options
+from pithead.rescore.parts import TILES
+from pithead.store import RunRecord
+
+Kind = Literal["open", "part", "join"]
+End = Literal["finished", "split", "part", "failed", "changed", "lost", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is the same for every scene of a run; it travels to every worker."""
+
+    weights: Path
+    weights_sha256: str
+    options: Options
+    store: str
+    """Where results go, as `Store.at` takes it: a path or address that every worker reaches."""
+    work: str
+    """Where parts of scenes lie while a scene is not finished, as `Shelf.at` takes it."""
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    threads: int | None = 1
+    device: Device = "auto"
+    part_tiles: int = TILES
+    """Tiles of a part; a scene of no more is done at once."""
+    verify: bool = True
+    """Whether weights must be those of the list beside them."""
+
+    def __post_init__(self) -> None:
+        """Refuse parts without tiles.
+
+        Raises:
+            OptionError: A part has none.
+        """
+        if self.part_tiles < 1:
+            raise OptionError(f"expected parts of at least 1 tile, got {self.part_tiles}")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work: a scene to begin with, one part of a large one, or its parts to be joined."""
+
+    kind: Kind
+    entry: Entry
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended, and what it cost.
+
+    `finished`: the record is in the store. `split`: the scene is large, and of its parts these are missing.
+    `part`: that part is done. `failed`: `error` says why. `changed`: the scene is no longer what the
+    catalogue knows. `full`: there is no room to write. `lost`: the worker died, told by the crew.
+    """
+
+    end: End
+    record: RunRecord | None = None
+    missing: tuple[int, ...] = ()
+    parts: int = 1
+    error: str = ""
+    tiles: int = 0
+    """Tiles that went through the model."""
+    pixels: int = 0
+    """Pixels of the scene that were looked at, at its own resolution."""
+    model_s: float = 0.0
+    busy_s: float = 0.0
+    host: str = ""

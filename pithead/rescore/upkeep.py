@@ -1,0 +1,125 @@
+"""What else is done with an archive: everything is hashed again, results are exported, the log is signed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pithead.errors import EvidenceError, OptionError, PitheadError
+from pithead.evidence import Record, extract, sign
+from pithead.files import sha256_of, write_whole
+from pithead.rescore.archive import Archive
+from pithead.store import export as write_export
+
+CHAIN = ".chain.jsonl"
+_OF_A_SCENE = frozenset({"scene.added", "scene.changed", "run.finished", "run.failed", "review.given"})
+
+
+def check(archive: Archive) -> list[str]:
+    """Hash everything again (the log, every result, every scene) and tell each fault in a line.
+
+    A result whose record and file were both exchanged is found by the log, which has the hash that it had.
+    """
+    faults: list[str] = []
+    told: dict[tuple[str, str, str], str] = {}
+    try:
+        for record in archive.log.records():
+            facts = record.facts or {}
+            if record.kind == "run.finished":
+                key = facts["scene_sha256"], facts["weights_sha256"], facts["options_sha256"]
+                told[key] = facts["result_sha256"]
+    except EvidenceError as error:
+        faults.append(str(error))
+    faults += [str(fault) for fault in archive.store.verify()]
+    faults += _strange_results(archive, told)
+    faults += _strange_scenes(archive)
+    return faults
+
+
+def _strange_results(archive: Archive, told: dict[tuple[str, str, str], str]) -> Iterator[str]:
+    """Results that the log knows otherwise, or that it knows and the store does not have."""
+    left = dict(told)
+    try:
+        for record in archive.store.records():
+            key = record.scene_sha256, record.weights_sha256, record.options_sha256
+            logged = left.pop(key, None)
+            if logged is None:
+                yield f"{record.name}: a result that the log does not know"
+            elif logged != record.result_sha256:
+                yield f"{record.name}: expected the result {logged} of the log, got {record.result_sha256}"
+    except PitheadError as error:
+        yield str(error)
+        return
+    for scene, weights, options in sorted(left):
+        yield f"runs/{weights}/{options}/{scene}.json: missing, though the log tells of it"
+
+
+def _strange_scenes(archive: Archive) -> Iterator[str]:
+    for entry in archive.catalog.scenes():
+        if entry.changed:
+            continue
+        try:
+            state = archive.catalog.state(entry, verify=True)
+        except PitheadError as error:
+            yield str(error)
+            continue
+        if state in {"changed", "gone"}:
+            yield f"{entry.id}: {state}: {entry.href}"
+
+
+def compact(archive: Archive) -> int:
+    """Join the store's small files; returns how many went into larger ones."""
+    joined = archive.store.compact()
+    if joined:
+        archive.log.append("store.compacted", {"files": joined})
+    return joined
+
+
+def export(archive: Archive, path: Path, weights_sha256: str | None, site: str | None) -> int:
+    """Write detections to a file, and the part of the log that they stand on beside it; returns how many.
+
+    Args:
+        archive: The archive.
+        path: NAME.gpkg, NAME.geojson or NAME.csv; the log goes to NAME.chain.jsonl.
+        weights_sha256: Only of these weights.
+        site: Only of this site.
+
+    Raises:
+        OptionError: There is nothing to export.
+        StoreError: The ending is another, or it cannot be written.
+    """
+    rows = archive.store.detections(weights_sha256, site)
+    if rows.empty:
+        raise OptionError(
+            "expected detections to export, got none of these weights and this site: score scenes first"
+        )
+    write_export(rows, path)
+    scenes = set(rows["scene"])
+    archive.log.append(
+        "export.made", {"sha256": sha256_of(path), "rows": len(rows), "scenes": sorted(scenes)}
+    )
+
+    def wanted(record: Record) -> bool:
+        facts = record.facts or {}
+        if record.kind in _OF_A_SCENE:
+            return facts.get("scene") in scenes or facts.get("scene_sha256") in set(rows["scene_sha256"])
+        if record.kind == "weights.registered":
+            return facts.get("weights_sha256") in set(rows["weights_sha256"])
+        return record.kind == "head.signed" or (
+            record.kind == "export.made" and facts.get("sha256") == sha256_of(path)
+        )
+
+    write_whole(path.with_suffix(CHAIN), b"".join(extract(archive.log, wanted)))
+    return len(rows)
+
+
+def sign_head(archive: Archive, key: Path) -> str:
+    """Sign the head of the log with an ed25519 key (PEM), and say which record holds the signature.
+
+    Raises:
+        OptionError: There is no such key.
+        EvidenceError: The log is empty or broken.
+    """
+    try:
+        pem = key.read_bytes()
+    except OSError as error:
+        raise OptionError(f"expected a private key at {key}: {error.strerror}") from error
+    return f"record {sign(archive.log, pem).seq}"
