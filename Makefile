@@ -2,6 +2,7 @@
 #   make demo     scan the demo scene; results in out/
 #   make test     every test
 #   make labeling the environment of labeling/ and datasets/, without torch
+#   make archive  the environment of inference/rescore.py and compare.py, without torch
 #   make labelstudio  that, and Label Studio on this machine
 #   make bench    pithead beside SAHI, ultralytics and GeoDeep on one scene (downloads 5 GB)
 # Each target does all of its own set-up, in folders of this checkout (downloads are cached by uv).
@@ -22,7 +23,7 @@ export DO_NOT_TRACK := 1
 # uv uses the interpreter above and never fetches one.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint format bench serve bento labeling labelstudio lock
+.PHONY: demo test lint format bench serve bento archive labeling labelstudio lock
 .DELETE_ON_ERROR:
 
 demo: .venv-scan/.ready
@@ -52,6 +53,8 @@ bento: .venv-serve/.ready
 	PATH="$(CURDIR)/.uv/bin:$$PATH" .venv-serve/bin/python -m bentoml build
 
 labeling: .venv-labeling/.ready
+
+archive: .venv-archive/.ready
 
 # Label Studio for one person or a small team, on loopback, in out/labelstudio; it shows images under out/.
 # What it would still fetch from elsewhere goes to a proxy that is not there.
@@ -88,10 +91,11 @@ lock: .uv/.ready
 .venv-bench/.ready: requirements/bench.lock | .uv/.ready
 .venv-labelstudio/.ready: requirements/labelstudio.lock | .uv/.ready
 .venv-labeling/.ready: requirements/labeling.lock | .uv/.ready
+.venv-archive/.ready: requirements/archive.lock | .uv/.ready
 
 # pithead is not built or installed here but found through a path file: the checkout is what runs,
 # from whatever folder its programs are called, and no build backend has to be fetched.
-.venv/.ready .venv-scan/.ready .venv-serve/.ready .venv-bench/.ready .venv-labelstudio/.ready .venv-labeling/.ready:
+.venv/.ready .venv-scan/.ready .venv-serve/.ready .venv-bench/.ready .venv-labelstudio/.ready .venv-labeling/.ready .venv-archive/.ready:
 	rm -rf $(@D)
 	$(UV) venv --quiet --python .uv/bin/python $(@D)
 	$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python $<

@@ -36,7 +36,7 @@ app = App(name="archive_faults.py")
 
 
 @app.default
-def faults(  # noqa: PLR0913 (options of a command line)
+def faults(
     scenes: Path,
     *,
     count: int = 40,
@@ -70,7 +70,8 @@ def faults(  # noqa: PLR0913 (options of a command line)
         _call(quiet, *options)
         length_s = time.monotonic() - began
         print(f"undisturbed: {length_s:.1f} s")
-        killer = _Killer(random.Random(seed), fresh, options, length_s)
+        chance = random.Random(seed)  # noqa: S311 (kills that can be repeated)
+        killer = _Killer(chance, fresh, options, length_s)
         done = killer.with_ray(kills) if ray else killer.alone(kills)
         print(f"killed: {dict(done)}, in {killer.runs} runs")
         _call(fresh, *options, "--retry-failed")
@@ -83,7 +84,6 @@ class _Killer:
     def __init__(self, chance: random.Random, archive: Path, options: list[str], length_s: float) -> None:
         self._chance, self._archive, self._options, self._length_s = chance, archive, options, length_s
         self.runs = 0
-        self._finished = 0
 
     def alone(self, kills: int) -> Counter[str]:
         done: Counter[str] = Counter()
@@ -146,15 +146,12 @@ class _Killer:
         return subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
 
     def _begin_again_if_done(self) -> None:
-        """When everything is scored before enough was killed, some results are taken away."""
-        records = sorted(self._archive.glob("store/runs/*/*/*.json"))
-        self._finished = max(self._finished, len(records))
-        store = Archive.open(self._archive).store
-        if len(records) == len(list(self._archive.glob("2*/*/*.json"))) + len(
-            list(self._archive.glob("undated/*/*.json"))
-        ):
-            for path in self._chance.sample(records, len(records) // 2):
-                store.forget(store.record(path.relative_to(self._archive / "store").as_posix()))
+        """When everything is scored before enough was killed, half of the results are taken away."""
+        archive = Archive.open(self._archive)
+        records = list(archive.store.records())
+        if len(records) == len(archive.catalog.scenes()):
+            for record in self._chance.sample(records, len(records) // 2):
+                archive.store.forget(record)
 
 
 def _call(archive: Path, *more: str) -> None:

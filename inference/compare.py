@@ -17,7 +17,7 @@ from pithead.evaluation.page import text
 from pithead.program import run
 from pithead.rescore import Archive
 
-app = App(name="compare.py", help_format="plaintext")
+app = App(name="compare.py")
 COLUMNS = ("old", "new", "kept", "moved", "lost", "gained", "score_change_median", "recall_on_accepted")
 NOT_MET = 1
 
@@ -92,7 +92,10 @@ def _tell(numbers: dict[str, Any], judged: tuple[Judged, ...], words: str, out: 
     """Print a table, a sentence and the conditions."""
     console = Console(soft_wrap=True)
     if not quiet:
-        table = Table("class", *(column.replace("_", " ") for column in COLUMNS))
+        table = Table()
+        table.add_column("class", no_wrap=True)
+        for column in COLUMNS:
+            table.add_column(column.replace("_", " "), overflow="fold", justify="right")
         for name, row in {**numbers["classes"], "all": numbers["all"]}.items():
             table.add_row(name, *(text(row[column]) for column in COLUMNS))
         console.print(table)

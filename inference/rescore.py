@@ -234,6 +234,7 @@ def _score(
     if asked.dry_run:
         return
     note_changes(archive, todo)
+    archive.store.tidy()
     reconcile(archive, detector.sha256, options.sha256)
     if not todo.todo:
         return

@@ -290,8 +290,21 @@ def test_perimeters_by_length_and_one_to_one() -> None:
     assert [row[k] for k in ("old_m", "lost_m", "gained_m")] == pytest.approx([400, 1, 150], abs=1.0)
     assert row["kept_m_share"] == pytest.approx(1, abs=0.01)
     queue = queue_of(compared(old, new).changed)
-    assert queue["effect"].tolist() == ["gained, sure", "moved"]
+    assert queue["effect"].tolist() == ["gained, sure", "moved", "drawn otherwise"]
     assert queue["new_m"].iloc[0] == pytest.approx(150, abs=0.5)
+
+
+def test_what_was_joined_is_told_apart_from_what_was_lost() -> None:
+    # Three heaps of 20 m became one of 60 m; a fourth is half under it.
+    old: list[Row] = [("coal_heap", 0.9, square(x, 0)) for x in (0, 20, 40)]
+    old.append(("coal_heap", 0.8, square(50, 0)))
+    told = compared(old, [("coal_heap", 0.9, shapely.box(0, 0, 60, 20))])
+    row = figures(told)["classes"]["coal_heap"]
+    assert [row[k] for k in ("moved", "lost", "lost_covered", "gained")] == [1, 3, 2, 0]
+    queue = queue_of(told.changed)
+    assert queue["effect"].tolist() == ["lost, sure", "moved", "drawn otherwise", "drawn otherwise"]
+    assert queue["apart"].tolist()[0] == pytest.approx(0.5, abs=0.01)
+    assert [row[k] for k in ("lost_m", "gained_m")] == [0, 0]
 
 
 def test_scenes_of_one_side_only_are_listed_and_never_lost() -> None:
@@ -452,16 +465,17 @@ def test_the_queue_goes_by_effect() -> None:
         ("coal_heap", 0.81, square(600, 0)),
         ("coal_heap", 0.5, square(0, 200)),
         ("coal_heap", 0.2, square(0, 300)),
+        ("coal_heap", 0.9, square(602, 2, 6)),  # doubles the one that is kept
     ]
     queue = queue_of(compared(old, new, [said("coal_heap", square(700, 0))]).changed)
     assert queue["effect"].tolist() == [
         "contradicts a review", "lost, sure", "lost, sure", "gained, sure", "moved", "moved",
-        "lost, unsure", "gained, unsure", "other score",
+        "drawn otherwise", "lost, unsure", "gained, unsure", "other score",
     ]  # fmt: skip
     assert tuple(dict.fromkeys(queue["effect"])) == EFFECTS
     assert queue["old_score"].iloc[1:3].tolist() == [0.9, 0.6]
     assert queue["shift_m"].iloc[4:6].tolist() == pytest.approx([14, 12], abs=0.05)
-    assert queue["rank"].tolist() == list(range(1, 10))
+    assert queue["rank"].tolist() == list(range(1, 11))
 
 
 # --- the gate

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -95,14 +94,16 @@ def put(
         origin = Origin(entry.id, entry.sha256, weights)
         rows = rows_of(
             layers(found(boxes, fences), scene, card, origin), scene, origin,
-            scene_id=entry.id, options_sha256=options.sha256, acquired=None, site_of=lambda _: entry.sites[0],
+            scene_id=entry.id, options_sha256=options.sha256, acquired=None,
+            site_of=lambda _: entry.sites[0],
         )  # fmt: skip
     counts = {known.name: int((rows["class"] == known.name).sum()) for known in card.classes}
     record = RunRecord(
-        scene=entry.id, scene_sha256=entry.sha256, weights_sha256=weights, weights=name or f"heaps-{weights[0]}",
-        options_sha256=options.sha256, options=options.table, site=entry.sites[0], sites=entry.sites,
-        version="0.1.0", host="here", started="2026-03-01T12:00:00.000+00:00", seconds=1.0, tiles={"run": 4},
-        valid_km2=0.0576, counts=counts,
+        scene=entry.id, scene_sha256=entry.sha256, weights_sha256=weights,
+        weights=name or f"heaps-{weights[0]}", options_sha256=options.sha256, options=options.table,
+        site=entry.sites[0], sites=entry.sites, version="0.1.0", host="here",
+        started="2026-03-01T12:00:00.000+00:00", seconds=1.0, tiles={"run": 4}, valid_km2=0.0576,
+        counts=counts,
     )  # fmt: skip
     archive.store.put(record, rows)
 
@@ -407,12 +408,12 @@ def test_without_georeference_nothing_is_on_a_map(archive: Archive, card: Card, 
                 options_sha256=PLAIN.sha256, acquired=None, site_of=lambda _: "Camp 9",
             )  # fmt: skip
         base = RunRecord(
-            scene=entry.id, scene_sha256=entry.sha256, weights_sha256=weights, weights=f"heaps-{weights[0]}",
-            options_sha256=PLAIN.sha256, options=PLAIN.table, site="Camp 9", sites=("Camp 9",), version="0.1.0",
-            host="here", started="2026-03-01T12:00:00.000+00:00", seconds=1.0, tiles={}, valid_km2=0.0576,
-            counts={"coal_heap": 1},
+            scene=entry.id, scene_sha256=entry.sha256, weights_sha256=weights,
+            weights=f"heaps-{weights[0]}", options_sha256=PLAIN.sha256, options=PLAIN.table, site="Camp 9",
+            sites=("Camp 9",), version="0.1.0", host="here", started="2026-03-01T12:00:00.000+00:00",
+            seconds=1.0, tiles={}, valid_km2=0.0576, counts={"coal_heap": 1},
         )  # fmt: skip
-        archive.store.put(replace(base, seconds=2.0), rows)
+        archive.store.put(base, rows)
     assert compared(archive, tmp_path / "out", "--quiet") == 0
     (one,) = json.loads((tmp_path / "out" / "queue.geojson").read_text("utf-8"))["features"]
     assert one["geometry"] is None

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -270,12 +269,13 @@ while True:
     assert log.append("scene.added", {}) == list(log.records())[-1]
 
 
-def test_ten_thousand_records_are_not_read_to_add_one(log: Log) -> None:
-    log.append_many([("run.finished", {"number": number}) for number in range(10_000)])
-    began = time.perf_counter()
+def test_a_long_log_is_not_read_to_add_one_record(log: Log) -> None:
+    log.append_many([("run.finished", {"number": number}) for number in range(2_000)])
+    log.path.write_bytes(b"x" * 1000 + log.path.read_bytes()[1000:])  # what is not read breaks nothing
     log.append("run.finished", {})
-    assert time.perf_counter() - began < 0.5
-    assert sum(1 for _ in log.records()) == 10_001
+    head = log.head()
+    assert head is not None
+    assert head.seq == 2_000
 
 
 def test_an_extract_tells_nothing_of_others_and_still_holds(log: Log, tmp_path: Path) -> None:

@@ -189,14 +189,3 @@ def test_errors_of_a_server_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(shelf.system), "cat_file", refuse)
     with pytest.raises(StoreError, match=r"expected to read memory://.*/a, got: Access Denied"):
         shelf.read("a")
-
-
-def test_ten_thousand_names_are_listed_at_once(tmp_path: Path) -> None:
-    for number in range(10_000):
-        folder = tmp_path / "runs" / str(number % 7)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number}.json").touch()
-    shelf = Shelf.at(tmp_path)
-    began = time.perf_counter()
-    assert len(shelf.names("runs")) == 10_000
-    assert time.perf_counter() - began < 1

@@ -286,7 +286,11 @@ def test_a_stac_item_beside_the_scene(tmp_path: Path) -> None:
 
 
 def test_a_span_of_time_counts_within_a_day() -> None:
-    span = {"datetime": None, "start_datetime": "2019-03-12T02:11:08Z", "end_datetime": "2019-03-12T02:11:38Z"}
+    span = {
+        "datetime": None,
+        "start_datetime": "2019-03-12T02:11:08Z",
+        "end_datetime": "2019-03-12T02:11:38Z",
+    }
     assert stac_facts(span).acquired == datetime(2019, 3, 12, 2, 11, 8, tzinfo=UTC)
     assert stac_facts({**span, "end_datetime": "2019-03-14T02:11:38Z"}).acquired is None
 
@@ -316,12 +320,13 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">]><Dimap_Document>&b;</Dimap_Docume
         ("a.IMD", IMD.replace("=  39.1", "= high"), "MEANSUNEL is 'high'"),
         ("a.IMD", IMD.replace("=  39.1", "= 139.1"), "sun_elevation_deg from -90 to 90"),
         ("a.IMD", IMD.replace("2019-03-12T02:11:08.484783Z", "yesterday"), "FIRSTLINETIME is 'yesterday'"),
-        ("a.XML", ISD[:-20], "no element found"),
+        ("a.XML", ISD[:-20], "unclosed token"),
         ("a.XML", ISD.replace("3.910000000000000e+01", "nan"), "MEANSUNEL is 'nan'"),
         ("IMG_a.XML", BOMB, "EntitiesForbidden"),
         ("a_metadata.json", json.dumps(PLANET)[:-1], "Expecting"),
         ("a_metadata.json", '{"type": "Feature", "properties": {}}', "other content"),
         ("a_metadata.json", json.dumps(PLANET).replace("46.9", '"low"'), "sun_elevation is 'low'"),
+        ("a_metadata.json", json.dumps(PLANET).replace('"SSC1"', "[1]"), "sensor"),
         ("a_metadata.json", "[1]", "other content"),
     ],
 )
@@ -340,7 +345,9 @@ def test_a_scene_by_itself(tmp_path: Path) -> None:
 
 def test_facts_are_checked_when_made() -> None:
     east = timezone(timedelta(hours=9))
-    assert Facts(acquired=datetime(2019, 3, 12, 11, tzinfo=east)).acquired == datetime(2019, 3, 12, 2, tzinfo=UTC)
+    assert Facts(acquired=datetime(2019, 3, 12, 11, tzinfo=east)).acquired == datetime(
+        2019, 3, 12, 2, tzinfo=UTC
+    )
     with pytest.raises(CatalogError, match="with its zone"):
         Facts(acquired=datetime(2019, 3, 12))  # noqa: DTZ001 (the point)
     with pytest.raises(CatalogError, match="gsd_m"):

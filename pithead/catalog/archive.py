@@ -1,11 +1,13 @@
 """The catalogue of an archive: scenes and sites, taken in, listed, and held against their files."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from pithead.catalog import books, intake
+from pithead.catalog.books import Books
 from pithead.catalog.entry import Entry, Site
 from pithead.catalog.foreign import offers_of
 from pithead.catalog.index import Index, read_index, write_index
@@ -71,7 +73,8 @@ class Catalog:
         found = read_index(self.folder, pages.digest)
         if found is not None and found.sites == digest:
             return found.entries
-        entries = sites.assign(read_entries(self.folder, pages) if found is None else found.entries)
+        pages, read = self._read(pages) if found is None else (pages, found.entries)
+        entries = sites.assign(read)
         try:
             with locked(self.folder, wait=False) as mine:
                 if mine:
@@ -217,6 +220,16 @@ class Catalog:
         """
         return state_of(entry, verify=verify)
 
+    def _read(self, pages: Books) -> tuple[Books, tuple[Entry, ...]]:
+        """Every entry by its Item; again, if somebody moved one in the meantime."""
+        try:
+            return pages, read_entries(self.folder, pages)
+        except CatalogError:
+            now = books.read_books(self.folder)
+            if now.digest == pages.digest:
+                raise
+        return self._read(now)
+
     def _ledger(self, known: Ledger | None) -> Ledger:
         """What the folder says now; that which is known if nobody wrote since."""
         pages = books.read_books(self.folder)
@@ -244,7 +257,9 @@ def _look(
         except PitheadError as error:
             return error
 
-    with ThreadPoolExecutor(_LOOKERS, thread_name_prefix="look") as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(_LOOKERS, thread_name_prefix="look") as pool:
+        # Each file is opened without this warning, but threads that do so undo each other's filters.
+        warnings.filterwarnings("ignore", message="Dataset has no geotransform")
         for offer, found in zip(offers, pool.map(look, offers), strict=True):
             if not isinstance(found, PitheadError):
                 yield offer, found

@@ -86,7 +86,8 @@ class Entry:
             raise CatalogError(
                 f"{self.id}: expected an image, got {self.width} × {self.height} px, {self.bytes} bytes"
             )
-        if not min(*self.gsd_m, self.km2) > 0 or not max(*self.gsd_m, self.km2) < math.inf:
+        (x, y), most = self.gsd_m, math.inf
+        if not (0 < x < most and 0 < y < most and 0 < self.km2 < most):
             raise CatalogError(
                 f"{self.id}: expected metres per pixel and km² above 0, got {self.gsd_m} and {self.km2}"
             )

@@ -15,6 +15,16 @@ from pithead.imagery import told_name
 from pithead.sidefiles import Facts, stac_facts
 
 _IMAGES = (*MEDIA_TYPES, ".vrt", ".img", ".ntf")
+# What pystac raises on other documents beside its own errors.
+_MALFORMED = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    pystac.STACError,
+    pystac.STACTypeError,
+)
 _NO_SCENE = {"thumbnail", "overview", "metadata", "data-mask", "cloud", "saturation", "snow-ice", "date"}
 
 
@@ -36,9 +46,9 @@ def offers_of(
     try:
         for item in _items(path):
             yield _offer(item, path, facts or Facts(), asset, trusted=trusted)
-    except (OSError, ValueError, KeyError, TypeError, pystac.STACError) as error:
-        if isinstance(error, CatalogError):
-            raise
+    except CatalogError:
+        raise
+    except _MALFORMED as error:
         raise CatalogError(
             f"{told_name(path)}: expected a STAC catalogue, an Item or a collection of Items, got "
             f"{type(error).__name__}: {error}"
@@ -65,18 +75,20 @@ def _items(path: str) -> Iterator[pystac.Item]:
 def _offer(item: pystac.Item, path: str, facts: Facts, key: str | None, *, trusted: bool) -> Offer:
     chosen = _scene(item, key)
     href = chosen.get_absolute_href() or chosen.href
+    if href.startswith("file://"):
+        href = unquote(urlsplit(href).path)
     if _is_address(item.get_self_href() or path) and not _is_address(href):
         raise CatalogError(
             f"{item.id}: expected an address in a catalogue that comes from one, got {href}: files of this "
             "machine are added by name"
         )
     said = {**item.properties, **chosen.extra_fields, "datetime": _datetime(item)}
-    return Offer(
-        href,
-        facts,
-        stac_facts(said),
-        _sha256(chosen.extra_fields) if trusted or not _is_address(href) else None,
-    )
+    try:
+        others = stac_facts(said)
+    except ValueError as error:
+        raise CatalogError(f"{told_name(path)}, Item {item.id}: {error}") from error
+    stated = _sha256(chosen.extra_fields) if trusted or not _is_address(href) else None
+    return Offer(href, facts, others, stated)
 
 
 def _datetime(item: pystac.Item) -> str | None:

@@ -126,12 +126,10 @@ def entry_of(document: Mapping[str, Any]) -> Entry:
     """
     try:
         properties, asset = document["properties"], document["assets"][ASSET]
-        geometry, acquired = document["geometry"], properties["datetime"]
         width, height = properties["pithead:size_px"]
         gsd_x, gsd_y = properties["pithead:gsd_m"]
         transform = properties.get("proj:transform")
         named = tuple(properties.get("pithead:named_sites", ()))
-        outline = None if geometry is None else _outline(geometry)
         return Entry(
             id=document["id"],
             href=asset["href"],
@@ -142,13 +140,13 @@ def entry_of(document: Mapping[str, Any]) -> Entry:
             height=height,
             crs=properties.get("proj:code") or properties.get("proj:wkt2"),
             gsd_m=(gsd_x, gsd_y),
-            footprint=outline,
-            acquired=None if acquired is None else _utc(acquired),
+            footprint=_outline(document["geometry"]),
+            acquired=_utc(properties["datetime"]),
             sensor=properties.get("platform"),
             sites=named,
             changed=properties.get("pithead:changed", False),
             km2=properties["pithead:km2"],
-            added=_utc(properties["created"]),
+            added=datetime.fromisoformat(properties["created"]).astimezone(UTC),
             identity=asset["pithead:identity"],
             transform=None if transform is None else tuple(transform),
             cloud_percent=properties.get("eo:cloud_cover"),
@@ -166,15 +164,17 @@ def entry_of(document: Mapping[str, Any]) -> Entry:
         ) from error
 
 
-def _outline(geometry: dict[str, Any]) -> Footprint:
+def _outline(geometry: dict[str, Any] | None) -> Footprint | None:
+    if geometry is None:
+        return None
     outline = shapely.geometry.shape(geometry)
     if not isinstance(outline, shapely.Polygon | shapely.MultiPolygon):
         raise TypeError(f"geometry, {outline.geom_type}")
     return outline
 
 
-def _utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def _utc(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _ending(href: str) -> str:

@@ -60,7 +60,9 @@ class Ledger:
         self.entries = {entry.id: entry for entry in entries}
         self._by_sha256 = {entry.sha256: entry.id for entry in self.entries.values()}
         self._by_place: dict[str, set[str]] = {}
-        self._new: dict[str, Entry] = {}
+        self._folders = _folders(pages)
+        # What a kill left in two folders is mended with whatever is written next.
+        self._new = {name: self.entries[name] for name, years in self._folders.items() if len(years) > 1}
         for entry in self.entries.values():
             self._by_place.setdefault(entry.href, set()).add(entry.id)
 
@@ -122,34 +124,48 @@ class Ledger:
         """
         if not self._new:
             return
-        where = {name: year for year, name in self.pages.places()}
-        if not self._new.keys().isdisjoint(where):
+        if not self._new.keys().isdisjoint(self._folders):
             drop_index(self.folder)
         for entry in self._new.values():
             text = json.dumps(item_of(entry), indent=1, ensure_ascii=False)
             write_whole(books.path_of(self.folder, entry), text + "\n")
-        moved = {name: where[name] for name, e in self._new.items() if where.get(name, e.folder) != e.folder}
-        self._write_pages(set(moved.values()))
-        for name, year in moved.items():
-            old = books.item_path(self.folder, year, name)
-            old.unlink(missing_ok=True)
-            old.parent.rmdir()
+        self._write_pages()
         self._new.clear()
         self.pages = books.read_books(self.folder)
+        self._folders = _folders(self.pages)
         if index:
             sites, digest = sites_of(self.folder)
             entries = sites.assign(sorted(self.entries.values(), key=lambda entry: entry.id))
             write_index(self.folder, Index(entries, digest), self.pages.digest)
 
-    def _write_pages(self, losing: set[str]) -> None:
-        years = {year: set(ids) - self._new.keys() for year, ids in self.pages.years.items()}
+    def _write_pages(self) -> None:
+        """Pages with what they gain, the root, pages without what they lose.
+
+        So a scene that moves is on two pages for a moment rather than on none.
+        """
+        before = {year: set(ids) for year, ids in self.pages.years.items()}
+        after = {year: ids - self._new.keys() for year, ids in before.items()}
         for entry in self._new.values():
-            years.setdefault(entry.folder, set()).add(entry.id)
-        gaining = {entry.folder for entry in self._new.values()}
-        # A scene that moves is on two pages for a moment rather than on none.
-        for year in (*sorted(gaining), *sorted(losing - gaining)):
-            books.write_year(self.folder, year, tuple(sorted(years[year])))
-        books.write_root(self.folder, tuple(sorted(years)), self.pages.revision + 1)
+            after.setdefault(entry.folder, set()).add(entry.id)
+        both = {year: ids | before.get(year, set()) for year, ids in after.items()}
+        for year in sorted(year for year in both if both[year] != before.get(year)):
+            books.write_year(self.folder, year, tuple(sorted(both[year])))
+        books.write_root(self.folder, tuple(sorted(after)), self.pages.revision + 1)
+        for year in sorted(year for year in both if both[year] != after[year]):
+            books.write_year(self.folder, year, tuple(sorted(after[year])))
+            for name in both[year] - after[year]:
+                old = books.item_path(self.folder, year, name)
+                old.unlink(missing_ok=True)
+                old.parent.rmdir()
+
+
+def _folders(pages: Books) -> dict[str, set[str]]:
+    """The folders of each Item by its id: one, or two if a kill came while it was moved."""
+    found: dict[str, set[str]] = {}
+    for year, ids in pages.years.items():
+        for name in ids:
+            found.setdefault(name, set()).add(year)
+    return found
 
 
 def _for(entry: Entry, site: str | None) -> Entry:

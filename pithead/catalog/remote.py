@@ -10,7 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import Request, urlopen
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 
 from pithead.errors import SceneError
 from pithead.imagery import told_name

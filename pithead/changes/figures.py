@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pithead.changes.difference import SCORE_STEP, Comparison
+from pithead.changes.pairs import SAME_COURSE
 from pithead.changes.side import Scored
 
 Row = dict[str, float | int | None]
@@ -19,6 +20,8 @@ FIGURES = {
     "moved": "given by both, in another place or with another outline",
     "lost": "given by the old weights only",
     "gained": "given by the new weights only",
+    "lost_covered": "of lost, those on whose ground the new weights give others: joined, split or doubled",
+    "gained_covered": "of gained, those on whose ground the old weights gave others",
     "kept_share": "kept / old",
     "moved_share": "moved / old",
     "lost_share": "lost / old",
@@ -118,7 +121,10 @@ def _row(objects: pd.DataFrame, reviews: pd.DataFrame) -> Row:
     old, new = kept + moved + lost, kept + moved + gained
     change = objects["score_change"].dropna()
     row: Row = {"old": old, "new": new, "kept": kept, "moved": moved, "lost": lost, "gained": gained}
+    covered = objects["apart"] <= 1 - SAME_COURSE
     row |= {
+        "lost_covered": int((covered & (objects["kind"] == "lost")).sum()),
+        "gained_covered": int((covered & (objects["kind"] == "gained")).sum()),
         "kept_share": _share(kept, old),
         "moved_share": _share(moved, old),
         "lost_share": _share(lost, old),

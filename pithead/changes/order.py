@@ -4,13 +4,14 @@
 2. lost, and the old score was at least 0.5;
 3. gained, and the new score is at least 0.5;
 4. moved;
-5. lost with a lower score;
-6. gained with a lower score;
-7. another score (by 0.1 or more) in the same place.
+5. drawn otherwise: lost or gained, but four fifths of its ground or more (of a perimeter, of its course) are
+   covered by others of its class on the other side, as when two were joined or one was split;
+6. lost with a lower score;
+7. gained with a lower score;
+8. another score (by 0.1 or more) in the same place.
 
-Within 1, 2, 3, 5 and 6 the surest come first, within 4 the least overlap, within 7 the largest change; then
-the larger ones. Left out is what a person has spoken of already and the new weights agree with, and a
-perimeter that was split or joined: gained or lost as one line, while others run along nearly all of it.
+Within 4 the least overlap comes first, within 8 the largest change, elsewhere the surest; then the larger.
+Left out is what a person has spoken of already and the new weights agree with.
 """
 
 import geopandas as gpd
@@ -24,8 +25,8 @@ SURE = 0.5
 """A calibrated score from here on says: rather so than not."""
 
 EFFECTS = (
-    "contradicts a review", "lost, sure", "gained, sure", "moved", "lost, unsure", "gained, unsure",
-    "other score",
+    "contradicts a review", "lost, sure", "gained, sure", "moved", "drawn otherwise", "lost, unsure",
+    "gained, unsure", "other score",
 )  # fmt: skip
 """The effects in their order."""
 
@@ -62,25 +63,24 @@ def queue_of(changed: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 def _effects(changed: gpd.GeoDataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     kind = changed["kind"]
-    old_sure, new_sure = changed["old_score"] >= SURE, changed["new_score"] >= SURE
+    covered = changed["apart"] <= 1 - SAME_COURSE
     cases = [
         changed["review"].isin(CONTRADICTIONS),
-        (kind == "lost") & old_sure,
-        (kind == "gained") & new_sure,
+        (kind == "lost") & ~covered & (changed["old_score"] >= SURE),
+        (kind == "gained") & ~covered & (changed["new_score"] >= SURE),
         kind == "moved",
+        covered,
         kind == "lost",
         kind == "gained",
     ]
-    return np.select([case.to_numpy(np.bool_) for case in cases], list(range(6)), default=6).astype(np.int64)
+    last = len(EFFECTS) - 1
+    return np.select([case.to_numpy(np.bool_) for case in cases], range(last), default=last).astype(np.int64)
 
 
 def _wanted(changed: gpd.GeoDataFrame) -> pd.Series:
-    """What nobody has spoken of yet, or against what somebody said; and no line that only was cut anew."""
+    """What nobody has spoken of yet, or against what somebody said."""
     kind, said = changed["kind"], changed["review"]
     settled = ((kind == "lost") & (said == REJECTED)) | ((kind == "gained") & (said == ACCEPTED))
     settled |= (said == STILL) | ((kind == "kept") & said.isin([ACCEPTED, REJECTED]))
-    apart = changed["lost_m"].where(kind == "lost", changed["gained_m"])
-    length = changed["old_m"].where(kind == "lost", changed["new_m"])
-    cut_anew = changed["line"] & kind.isin(["lost", "gained"]) & (apart < (1 - SAME_COURSE) * length)
-    wanted: pd.Series = said.isin(CONTRADICTIONS) | ~(settled | cut_anew)
+    wanted: pd.Series = said.isin(CONTRADICTIONS) | ~settled
     return wanted

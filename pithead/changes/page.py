@@ -22,6 +22,7 @@ a {{ color: #0b57a4 }} a:focus-visible, summary:focus-visible, [tabindex]:focus-
   {{ outline: 3px solid #0b57a4; outline-offset: 2px }}
 .skip {{ position: absolute; left: -9999px }} .skip:focus {{ position: static }}
 nav ul {{ display: flex; flex-wrap: wrap; gap: 4px 18px; list-style: none; padding: 0; margin: 10px 0 }}
+.wide + .wide {{ margin-top: 16px }} thead th {{ white-space: normal; vertical-align: bottom }}
 caption {{ text-align: left; color: #444; padding: 4px 0; caption-side: top }}
 tbody th {{ font-weight: 400; color: #222; border-bottom: 1px solid #e3e3e3; text-align: left }}
 td.words, th.words {{ text-align: left; white-space: normal }}
@@ -114,14 +115,16 @@ def _gate(judged: Sequence[Judged]) -> Iterator[str]:
 
 def _by_class(numbers: Mapping[str, Any]) -> str:
     keys = (
-        "old", "new", "kept", "moved", "lost", "gained", "kept_share", "score_changed", "score_change_median",
+        "old", "new", "kept", "moved", "lost", "lost_covered", "gained", "gained_covered", "kept_share",
+        "score_changed", "score_change_median",
     )  # fmt: skip
     heads = [
-        "class", "old", "new", "kept", "moved", "lost", "gained", "kept / old",
-        f"score changed by {SCORE_STEP}", "median change",
+        "class", "old", "new", "kept", "moved", "lost", "of these covered", "gained", "of these covered",
+        "kept / old", f"score changed by {SCORE_STEP}", "median change",
     ]  # fmt: skip
     every = {**numbers["classes"], "all": numbers["all"]}
-    found = _table("Objects", heads, [[name, *(text(row[k]) for k in keys)] for name, row in every.items()])
+    found = "<p>Covered: others of the class and the other side lie on four fifths of it or more.</p>"
+    found += _table("Objects", heads, [[name, *(text(row[k]) for k in keys)] for name, row in every.items()])
     metres = ("old_m", "new_m", "kept_m", "lost_m", "gained_m", "kept_m_share")
     lines = {name: row for name, row in numbers["classes"].items() if row["old_m"] or row["new_m"]}
     if lines:
@@ -148,31 +151,40 @@ def _reviews(comparison: Comparison, numbers: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     every = {**numbers["classes"], "all": numbers["all"]}
     rows = [[name, *(text(row[k]) for k in keys)] for name, row in every.items()]
+    return _table("What people said", heads, rows) + _against(reviews)
+
+
+def _against(reviews: gpd.GeoDataFrame) -> str:
+    """Where the new weights contradict a person, first where the old ones did not."""
     against = reviews[reviews["there"] != reviews["by_new"]]
-    told = [
+    if not len(against):
+        return "<p>The new weights contradict nobody.</p>"
+    against = against.assign(too=against["by_old"] == against["by_new"]).sort_values("too", kind="stable")
+    rows = [
         [
-            str(row["class"]), str(row["decision"]),
-            "not given by the new weights" if row["there"] else "given by the new weights",
-            "too" if row["by_old"] == row["by_new"] else "not", str(row["reviewer"]), str(row["scene"]),
+            str(row["class"]), f"{'is one' if row['there'] else 'is none'} ({row['decision']})",
+            "given" if row["by_old"] else "not given", "given" if row["by_new"] else "not given",
+            str(row["reviewer"]), str(row["scene"]),
         ]
         for _, row in against.head(MOST_ROWS).iterrows()
     ]  # fmt: skip
-    names = ["class", "a person said", "and it is", "the old weights", "reviewer", "scene"]
-    more = f"<p>{len(against) - len(told)} more are in changes.json.</p>" if len(against) > len(told) else ""
-    listed = _table("Where the new weights contradict a person", names, told, wordy=6) if told else ""
-    return _table("What people said", heads, rows) + listed + more
+    heads = ["class", "a person says", "by the old weights", "by the new weights", "reviewer", "scene"]
+    words = f"{len(against)} contradictions, {int((~against['too']).sum())} of them not of the old weights"
+    more = f"<p>{len(against) - len(rows)} more are in changes.json.</p>" if len(against) > len(rows) else ""
+    table = _table("Where the new weights contradict a person", heads, rows, wordy=6)
+    return f"<details><summary>{words}</summary>{table}{more}</details>"
 
 
 def _by_site(numbers: Mapping[str, Any]) -> str:
     keys = ("old", "new", "kept", "moved", "lost", "gained", "recall_on_accepted", "rejected_back_rate")
     rows = [
-        [site or "at no site", f"{told['km2']:.2f}", name, *(text(row[k]) for k in keys)]
+        [site or "at no site", name, f"{told['km2']:.2f}", *(text(row[k]) for k in keys)]
         for site, told in numbers["sites"].items()
         for name, row in told["classes"].items()
     ]
-    heads = ["site", "km²", "class", *(key.replace("_", " ") for key in keys)]
+    heads = ["site", "class", "km²", *(key.replace("_", " ") for key in keys)]
     more = f"<p>{len(rows) - MOST_ROWS} more are in changes.json.</p>" if len(rows) > MOST_ROWS else ""
-    return _table("Sites", heads, rows[:MOST_ROWS]) + more if rows else ""
+    return _table("Sites", heads, rows[:MOST_ROWS], wordy=2) + more if rows else ""
 
 
 def _queue(queue: gpd.GeoDataFrame, chips: Mapping[int, Chip]) -> str:
@@ -203,8 +215,9 @@ def _queue(queue: gpd.GeoDataFrame, chips: Mapping[int, Chip]) -> str:
 def _article(row: pd.Series, chip: Chip) -> str:
     rank, kind = int(row["rank"]), row["kind"]
     name = f"{row['class']}, {size(row)}"
-    old = "nothing" if kind == "gained" else f"{name}, score {row['old_score']:.2f}"
-    new = "nothing" if kind == "lost" else f"{name}, score {row['new_score']:.2f}"
+    none = "nothing" if row["apart"] == 1 else "no such object of its own"
+    old = none if kind == "gained" else f"{row['class']}, {size(row, 'old_')}, score {row['old_score']:.2f}"
+    new = none if kind == "lost" else f"{name}, score {row['new_score']:.2f}"
     pictures = "".join(
         f'<figure class="{side}"><img src="{source}" width="320" height="320" loading="lazy" '
         f'alt="{side} weights: {escape(what)}"><figcaption>{side}: {escape(what)}</figcaption></figure>'

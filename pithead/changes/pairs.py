@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 SAME_IOU = 0.5
 """From this overlap on two boxes are one object, as in every measuring of weights."""
-LEAST = 0.1
+LEAST = 0.2
 """Under this overlap, and farther apart than `NEAR_M`, nothing is a pair."""
 NEAR_M = 15.0
 """Centres of boxes that are no farther apart than this may be one object without any overlap."""
@@ -99,6 +99,21 @@ def beyond_m(lines: Shapes, others: Shapes) -> Floats:
     """Of each line (N,) the metres that lie farther than `BUFFER_M` from all the others (M,)."""
     near = shapely.buffer(shapely.union_all(others), BUFFER_M)
     return np.asarray(shapely.length(shapely.difference(lines, near)), np.float64).reshape(len(lines))
+
+
+def apart(shapes: Shapes, others: Shapes, *, lines: bool) -> Floats:
+    """Of each shape (N,) the share, 0 to 1, outside of all the others (M,); of lines, beyond their buffer."""
+    size = shapely.length(shapes) if lines else shapely.area(shapes)
+    beyond = beyond_m(shapes, others) if lines else _outside_m2(shapes, others)
+    return np.divide(beyond, size, out=np.ones(len(shapes)), where=size > 0)
+
+
+def _outside_m2(boxes: Shapes, others: Shapes) -> Floats:
+    out = np.asarray(shapely.area(boxes), np.float64).copy()
+    a, b = _near(boxes, others, 0.0)
+    for i in np.unique(a).tolist():  # few touch any: to unite all the others for each would take longer
+        out[i] = shapely.difference(boxes[i], shapely.union_all(others[b[a == i]])).area
+    return out
 
 
 def _near(old: Shapes, new: Shapes, reach_m: float) -> tuple[Ints, Ints]:

@@ -1,6 +1,6 @@
 """What people said of places: there is such a thing, or there is none; and whether weights agree."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,8 @@ class Said:
 
 def last_words(said: Sequence[Said], ground: Ground) -> list[Said]:
     """Of one scene, what was said last of each place and class; in the order in which it was said."""
+    if len(said) < 2:
+        return list(said)
     kept: list[int] = []
     for name in sorted({one.class_name for one in said}):
         mine = [i for i, one in enumerate(said) if one.class_name == name]
@@ -54,7 +56,7 @@ def last_words(said: Sequence[Said], ground: Ground) -> list[Said]:
     return [said[i] for i in sorted(kept)]
 
 
-def found(said: Iterable[Said], shapes_m: np.ndarray, ground: Ground, *, lines: bool) -> Ints:
+def found(said: Sequence[Said], shapes_m: np.ndarray, ground: Ground, *, lines: bool) -> Ints:
     """Which of the detections of one scene and class each thing said of it is, -1 for none.
 
     Boxes are paired one to one as those of two weights are. A line is found where at least half of it runs
@@ -66,9 +68,11 @@ def found(said: Iterable[Said], shapes_m: np.ndarray, ground: Ground, *, lines: 
         ground: Of the scene.
         lines: Whether the class is drawn in lines.
     """
+    if not said:
+        return np.zeros(0, np.int64)
     places = ground.in_metres([one.shape for one in said])
     number = np.full(len(places), -1, np.int64)
-    if lines and len(places):
+    if lines:
         return along(as_lines(places), shapes_m)
     pairs = Pairs.boxes(shapely.make_valid(places), shapes_m)
     number[pairs.old] = pairs.new

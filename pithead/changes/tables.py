@@ -16,17 +16,20 @@ ACCEPTED, REJECTED, STILL = "accepted", "rejected", "rejected, and still there"
 
 OBJECTS = {
     "kind": "object", "class": "object", "site": "object", "line": "bool", "old_score": "float64",
-    "new_score": "float64", "score_change": "float64", "old_m": "float64", "lost_m": "float64",
-    "new_m": "float64", "gained_m": "float64",
+    "new_score": "float64", "score_change": "float64", "apart": "float64", "old_m": "float64",
+    "lost_m": "float64", "new_m": "float64", "gained_m": "float64",
 }  # fmt: skip
-"""What is kept of every object: its kind (kept, moved, lost, gained), scores, and of lines the metres."""
+"""What is kept of every object: its kind (kept, moved, lost, gained), scores, of a lost or gained one the
+share outside of all objects of the other side (`apart`), and of lines the metres."""
 
 CHANGED = {
     **OBJECTS, "scene": "object", "scene_sha256": "object", "frame": "object", "old_detection": "object",
     "new_detection": "object", "overlap": "float64", "shift_m": "float64", "length_m": "float64",
-    "width_m": "float64", "area_m2": "float64", "review": "object",
+    "width_m": "float64", "area_m2": "float64", "old_length_m": "float64", "old_width_m": "float64",
+    "old_area_m2": "float64", "review": "object",
 }  # fmt: skip
-"""What is kept of one that changed, beside `geometry` as it is now (or was, if lost) and `old_geometry`."""
+"""What is kept of one that changed, beside `geometry` and `old_geometry`. Sizes and geometry are of now, or
+of before if it is lost."""
 
 REVIEWS = {
     "scene": "object", "scene_sha256": "object", "site": "object", "class": "object", "there": "bool",
@@ -37,18 +40,22 @@ REVIEWS = {
 """What was said, and whether either side has found it; beside its `geometry`."""
 
 
-def changes_of(old: Rows, new: Rows, pairs: Sequence[pd.DataFrame], heard: Sequence[Heard]) -> pd.DataFrame:
+def changes_of(
+    old: Rows, new: Rows, pairs: Sequence[npt.NDArray[np.void]], heard: Sequence[Heard]
+) -> pd.DataFrame:
     """All objects of some scenes with the columns of `CHANGED` and their shapes."""
-    table = joined(pairs, PAIRED)
-    a, b = table["old"].to_numpy(np.int64), table["new"].to_numpy(np.int64)
+    table = np.concatenate([np.zeros(0, PAIRED), *pairs])
+    a, b = table["old"], table["new"]
     both = np.where(table["moved"], "moved", "kept")
     columns: dict[str, object] = {
         "kind": np.where((a >= 0) & (b >= 0), both, np.where(a >= 0, "lost", "gained")),
-        **{name: table[name].to_numpy() for name in PAIRED if name in CHANGED},
+        **{name: table[name] for name in PAIRED.names or () if name in CHANGED},
         "review": _words(a, b, heard),
     }
     for name in ("score", "detection"):
         columns[f"old_{name}"], columns[f"new_{name}"] = _of(old, a, name), _of(new, b, name)
+    for name in ("length_m", "width_m", "area_m2"):
+        columns[f"old_{name}"] = _of(old, a, name)
     for name in ("class", "site", "scene", "scene_sha256", "frame", "length_m", "width_m", "area_m2"):
         columns[name] = np.where(b >= 0, _of(new, b, name), _of(old, a, name))
     columns["score_change"] = np.nan

@@ -60,6 +60,8 @@ def words(change: Change) -> str:
         told = [f"{kind}, score {score:.2f}"]
     else:
         told = [f"{kind}, score {change['old_score']:.2f} → {change['new_score']:.2f}"]
+    if kind in ("lost", "gained") and change["apart"] < 1:
+        told += [f"others cover {1 - change['apart']:.0%} of it"]
     if kind == "moved":
         told += [f"IoU {change['overlap']:.2f}"] if not change["line"] else []
         told += [f"centre {change['shift_m']:.1f} m off"] if not change["line"] else []
@@ -69,11 +71,10 @@ def words(change: Change) -> str:
     return "; ".join(told + ([f"a person: {change['review']}"] if isinstance(change["review"], str) else []))
 
 
-def size(change: Change) -> str:
-    """How large one object is."""
-    if change["line"] or pd.isna(change["width_m"]):
-        return f"{change['length_m']:.0f} m"
-    return f"{change['length_m']:.0f} × {change['width_m']:.0f} m"
+def size(change: Change, side: str = "") -> str:
+    """How large one object is, or was on the side "old_"."""
+    length, width = change[f"{side}length_m"], change[f"{side}width_m"]
+    return f"{length:.0f} m" if change["line"] or pd.isna(width) else f"{length:.0f} × {width:.0f} m"
 
 
 def rules(comparison: Comparison) -> list[str]:

@@ -45,7 +45,7 @@ class Facts:
     """The name of the file that says so."""
 
     def __post_init__(self) -> None:
-        """Refuse a time without zone and a number that cannot be.
+        """Refuse a time without zone, a number that cannot be, and a name that is no text.
 
         Raises:
             CatalogError: One of them is so.
@@ -59,6 +59,9 @@ class Facts:
                 raise CatalogError(
                     f"expected {name} from {low:g} to {high:g}, got {value}: mend what says so"
                 )
+        for name in ("sensor", "level", "source"):
+            if not isinstance(getattr(self, name), str | None):
+                raise CatalogError(f"expected {name} as text, got {getattr(self, name)!r}: mend what says so")
         if self.acquired is not None:
             if self.acquired.tzinfo is None:
                 raise CatalogError(

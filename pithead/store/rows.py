@@ -219,8 +219,11 @@ def rows_in(source: IO[bytes], told: str, wanted: pc.Expression | None = None) -
         StoreError: The bytes are damaged, or of another schema.
     """
     with _undamaged(told):
-        # A handle and not a path: of a path "weights=…" would become a column.
-        table = pq.read_table(source, filters=wanted, partitioning=None)
+        if wanted is None:
+            table = pq.ParquetFile(source).read(use_threads=False)  # many files are read at once instead
+        else:
+            # A handle and not a path: of a path "weights=…" would become a column.
+            table = pq.read_table(source, filters=wanted, partitioning=None)
         return table.replace_schema_metadata(None).cast(TABLE)
 
 

@@ -268,7 +268,8 @@ class Store:
         """
         told = f"{self.shelf.told}/{name}"
         if len(of) == 1:
-            return rows_in(io.BytesIO(self.shelf.read(name)), told, wanted)
+            table = rows_in(io.BytesIO(self.shelf.read(name)), told)
+            return table if wanted is None else table.filter(wanted)
         if len(members) < len(of):
             mine = pc.field("scene").isin([member.scene for member in members])
             wanted = mine if wanted is None else wanted & mine
