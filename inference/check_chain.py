@@ -10,7 +10,8 @@ previous and hash, and with its facts also facts and salt. Records that concern 
 
 Both sums are over JSON in ASCII with sorted keys, no spaces, and numbers as Python writes them. A signature
 (kind head.signed) is Ed25519 over "pithead evidence\nSEQ\nHASH\n" of an earlier record; it is checked if a
-public key is given, which takes the package `cryptography`. The script ends with 1 at the first broken link.
+public key is given, which takes the package `cryptography`; what was added after the last record that it covers is
+not signed. The script ends with 1 at the first broken link.
 """
 
 import base64
@@ -21,15 +22,26 @@ from pathlib import Path
 from typing import Any
 
 
+LINKED = ("seq", "time", "kind", "facts_sha256", "previous")
+NAMES = {*LINKED, "hash"}, {*LINKED, "hash", "facts", "salt"}
+
+
+def as_json(value: object) -> bytes:
+    """A value as JSON, in the form that is hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
 def sha256(value: object) -> str:
     """The sha256 of a value as JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(as_json(value)).hexdigest()
 
 
-def hold(record: dict[str, Any], hashes: dict[int, str]) -> None:
-    """Hold a record to the ones before it, by their hashes; ValueError if it does not fit."""
-    linked = {name: record[name] for name in ("seq", "time", "kind", "facts_sha256", "previous")}
-    if record["seq"] in hashes or record["previous"] != hashes.get(record["seq"] - 1):
+def hold(record: dict[str, Any], line: bytes, hashes: dict[int, str]) -> None:
+    """Hold a record to its line and to the ones before it, by their hashes; ValueError if it does not fit."""
+    linked, last = {name: record[name] for name in LINKED}, next(reversed(hashes))
+    if as_json(record) != line or set(record) not in NAMES:
+        raise ValueError("it has more than its hash covers")  # a key that stands there twice, for one
+    if type(record["seq"]) is not int or record["seq"] != last + 1 or record["previous"] != hashes[last]:
         raise ValueError("it does not follow the record before it")
     if record["hash"] != sha256(linked):
         raise ValueError("it does not have its own hash")
@@ -45,6 +57,8 @@ def signed(facts: dict[str, Any], hashes: dict[int, str], pem: bytes) -> bool:
     key: Any = load_pem_public_key(pem)
     if key.public_bytes_raw().hex() != facts["public_key"] or facts["seq"] not in hashes:
         return False
+    if facts["seq"] == next(iter(hashes)):
+        return False  # it covers only what came before this part
     message = f"pithead evidence\n{facts['seq']}\n{hashes[facts['seq']]}\n".encode()
     try:
         key.verify(base64.b64decode(facts["signature"]), message)
@@ -56,22 +70,24 @@ def signed(facts: dict[str, Any], hashes: dict[int, str], pem: bytes) -> bool:
 def check(lines: list[bytes], key: bytes | None) -> str:
     """What a chain holds; the program ends with the number of the first line that does not fit."""
     hashes = {-1: "0" * 64}
-    facts = signatures = 0
+    facts = signatures = covered = 0
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
             if number == 1 and record["seq"] > 0:
                 hashes = {record["seq"] - 1: record["previous"]}
-            hold(record, hashes)
+            hold(record, line, hashes)
             facts += "facts" in record
             if key and record["kind"] == "head.signed" and "facts" in record:
-                signatures += signed(record["facts"], hashes, key)
+                if signed(record["facts"], hashes, key):
+                    signatures, covered = signatures + 1, max(covered, record["facts"]["seq"])
         except (ValueError, KeyError, TypeError) as error:
             sys.exit(f"line {number}: the chain is broken here: {error}")
         hashes[record["seq"]] = record["hash"]
     if key and not signatures:
         sys.exit("no signature by this key covers this chain")
-    return f"{len(lines)} records hold together, {facts} with their facts; {signatures} signatures by the key"
+    told = f"{len(lines)} records hold together, {facts} with their facts; "
+    return told + (f"{signatures} signatures by the key, up to record {covered}" if key else "no key was given")
 
 
 if __name__ == "__main__":
