@@ -10,8 +10,8 @@ previous and hash, and with its facts also facts and salt. Records that concern 
 
 Both sums are over JSON in ASCII with sorted keys, no spaces, and numbers as Python writes them. A signature
 (kind head.signed) is Ed25519 over "pithead evidence\nSEQ\nHASH\n" of an earlier record; it is checked if a
-public key is given, which takes the package `cryptography`; what was added after the last record that it covers is
-not signed. The script ends with 1 at the first broken link.
+public key is given, which takes the package `cryptography`; what comes after the last record that it covers
+is not signed. The script ends with 1 at the first broken link.
 """
 
 import base64
@@ -78,16 +78,16 @@ def check(lines: list[bytes], key: bytes | None) -> str:
                 hashes = {record["seq"] - 1: record["previous"]}
             hold(record, line, hashes)
             facts += "facts" in record
-            if key and record["kind"] == "head.signed" and "facts" in record:
-                if signed(record["facts"], hashes, key):
-                    signatures, covered = signatures + 1, max(covered, record["facts"]["seq"])
+            signs = record["kind"] == "head.signed" and "facts" in record
+            if key and signs and signed(record["facts"], hashes, key):
+                signatures, covered = signatures + 1, record["facts"]["seq"]
         except (ValueError, KeyError, TypeError) as error:
             sys.exit(f"line {number}: the chain is broken here: {error}")
         hashes[record["seq"]] = record["hash"]
     if key and not signatures:
         sys.exit("no signature by this key covers this chain")
-    told = f"{len(lines)} records hold together, {facts} with their facts; "
-    return told + (f"{signatures} signatures by the key, up to record {covered}" if key else "no key was given")
+    told = f"{len(lines)} records hold together, {facts} with their facts; {signatures} signatures by the key"
+    return f"{told}, up to record {covered}" if signatures else told
 
 
 if __name__ == "__main__":

@@ -297,6 +297,14 @@ def test_an_extract_tells_nothing_of_others_and_still_holds(log: Log, tmp_path: 
     assert extract(log, lambda record: record.kind == "none") == ()
 
 
+def _stray(seq: int) -> bytes:
+    """A record with its own hashes that names nothing before it."""
+    facts = {"facts": {"scene": "forged"}, "salt": "00"}
+    linked = {"seq": seq, "time": "2026", "kind": "run.finished", "previous": None}
+    linked["facts_sha256"] = hashlib.sha256(canonical(facts)).hexdigest()
+    return canonical({**linked, **facts, "hash": hashlib.sha256(canonical(linked)).hexdigest()}) + b"\n"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -309,6 +317,9 @@ def test_an_extract_tells_nothing_of_others_and_still_holds(log: Log, tmp_path: 
         ),
         (lambda lines: [*lines, lines[-1]], "line 6: it does not follow"),
         (lambda lines: [*lines[:-1], lines[-1][:-9]], "line 5: "),
+        (lambda lines: [*lines[:2], _stray(1000), *lines[2:]], "line 3: it does not follow"),
+        (lambda lines: [lines[0][:1] + b'"facts":{"scene":"s9"},' + lines[0][1:]], "line 1: it has more"),
+        (lambda lines: [_edited(lines[0], note="s9")], "line 1: it has more"),
     ],
 )
 def test_the_checker_names_the_first_broken_line(
@@ -340,7 +351,7 @@ def test_a_signed_head(log: Log, tmp_path: Path) -> None:
     part, key = tmp_path / "chain.jsonl", tmp_path / "key.pem"
     part.write_bytes(b"".join(extract(log, lambda record: (record.facts or {}).get("scene") == "s1")))
     key.write_bytes(public)
-    assert checked(part, key).stdout.endswith("; 1 signatures by the key\n")
+    assert checked(part, key).stdout.endswith("; 1 signatures by the key, up to record 2\n")
     key.write_bytes(pems()[1])
     assert checked(part, key).stderr == "no signature by this key covers this chain\n"
 
