@@ -19,6 +19,7 @@ from pithead.generate.backdrop import backdrops_in, read_backdrop
 from pithead.generate.canvas import Truth
 from pithead.generate.scene import FAST, FINE, GeneratedScene, generate_scene
 from pithead.imagery import write_cog
+from pithead.labels.label import FACTS
 from pithead.program import run
 
 VERSION = 3  # raise it when the same options give other scenes
@@ -115,7 +116,8 @@ def make(job: Job) -> str:
     )
     rows = [label_row(job.name, truth) for truth in scene.truths]
     none: dict[str, object] = {"image": job.name, "class": "none", "confidence": "sure"}
-    write_whole(labels, "".join(json.dumps(row) + "\n" for row in rows or [none]))
+    facts = {key: scene.facts[key] for key in FACTS if key in scene.facts}
+    write_whole(labels, "".join(json.dumps(row | facts) + "\n" for row in rows or [none]))
     write_whole(marker, told(job))
     return job.name
 

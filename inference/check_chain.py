@@ -21,7 +21,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-
 LINKED = ("seq", "time", "kind", "facts_sha256", "previous")
 NAMES = {*LINKED, "hash"}, {*LINKED, "hash", "facts", "salt"}
 

@@ -36,7 +36,9 @@ class Aoi:
             return self.polygons_map
         low, high = np.array(self.polygons_map.bounds).reshape(2, 2)
         fine = shapely.segmentize(self.polygons_map, float(np.hypot(*(high - low))) / _PARTS)
-        out: BaseGeometry = shapely.transform(fine, lambda points_map: geometry.to_lonlat(points_map, self.crs))
+        out: BaseGeometry = shapely.transform(
+            fine, lambda points_map: geometry.to_lonlat(points_map, self.crs)
+        )
         return out
 
     def in_scene(self, scene: Scene) -> BaseGeometry:

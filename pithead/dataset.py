@@ -7,15 +7,17 @@ ignores/{train,val}/x.txt in the format of the labels, and manifest.jsonl, one t
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pithead.classes import ClassList
 from pithead.errors import DatasetError
 from pithead.files import lines_of, sha256_of, write_whole
 from pithead.geometry import Window
+from pithead.sources import provenance
 
 Split = Literal["train", "val"]
 Corners = tuple[tuple[float, float], ...]
@@ -172,6 +174,21 @@ def dataset_sha256(tiles: Iterable[Tile]) -> str:
     """
     lines = sorted(f"{tile.path} {tile.sha256} {tile.labels_sha256}\n" for tile in tiles)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def learnt_from(tiles: Sequence[Tile], cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a network learns from: sum, tiles, scenes, objects to learn from, and sources by their `cards`."""
+    learnt = [tile for tile in tiles if tile.split == "train"]
+    objects: Counter[str] = Counter()
+    for tile in learnt:
+        objects.update(tile.counts)
+    return {
+        "sha256": dataset_sha256(tiles),
+        "tiles": {"train": len(learnt), "val": len(tiles) - len(learnt)},
+        "scenes": len({tile.scene for tile in tiles}),
+        "objects": dict(sorted(objects.items())),
+        "sources": provenance(((tile.scene, tile.site) for tile in tiles), cards),
+    }
 
 
 def verify(root: Path, tiles: Iterable[Tile]) -> None:

@@ -3,10 +3,11 @@
 Everything on it comes from the card inside the file, so that the same weights always give the same page.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pithead.card import Card
+from pithead.sources import UNKNOWN
 
 Table = Mapping[str, Any]
 
@@ -39,6 +40,7 @@ def page(card: Card, file: str, sha256: str) -> str:
         _head(card, file, sha256),
         _uses(card),
         _data(card.training.get("data")),
+        _lineage(card.training.get("lineage")),
         *(_evaluation(card, name, card.metrics[name]) for name in card.metrics),
         _limits(card),
         _heads(card),
@@ -88,6 +90,44 @@ def _data(data: Table | None) -> str:
     if any(row.get("use") != "training" for row in data["sources"].values()):
         told.append("**Not for passing on: among these is data whose licence would follow the weights.**")
     return "## What it has learnt from\n\n" + "\n\n".join(told)
+
+
+def _lineage(chain: Sequence[Table] | None) -> str:
+    """What it goes back to; nothing of cards that were written before anybody noted it."""
+    if chain is None:
+        return ""
+    if not chain:
+        return "## What it started from\n\nFrom nothing: its first weights were drawn by chance."
+    told = [_rows(("file", "is", "sha256", "has learnt from", "note"), map(_ancestor, chain))]
+    rows = [pair for one in chain for pair in _sources(one).items()]
+    wrong = sorted({name for name, row in rows if row.get("use") != "training"})
+    unsure = [
+        one["file"] for one in chain if not _sources(one) and one.get("pretrained_on") in (None, UNKNOWN)
+    ]
+    if wrong:
+        told.append(
+            "**Not for passing on: these have learnt from data whose licence would follow the weights: "
+            f"{_text(wrong)}.**"
+        )
+    if unsure:
+        told.append(f"What {_text(unsure)} learnt from is not known: ask before you pass on what came of it.")
+    if chain[-1].get("lineage") == UNKNOWN:
+        told.append(f"What {chain[-1]['file']} started from is not known.")
+    return "## What it started from\n\nFrom the nearest to the first.\n\n" + "\n\n".join(told)
+
+
+def _ancestor(one: Table) -> list[object]:
+    """An ancestor as a row."""
+    sources = [f"{name} ({row.get('use', UNKNOWN)})" for name, row in _sources(one).items()]
+    if "publisher" in one:
+        what = f"weights of {one['publisher']} ({one['licence']})"
+        return [one["file"], what, one["sha256"], f"{one['pretrained_on']} ({one['use']})", one.get("note")]
+    return [one["file"], one.get("name"), one["sha256"], sources or UNKNOWN, one.get("note")]
+
+
+def _sources(one: Table) -> Table:
+    found = one.get("sources")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _evaluation(card: Card, name: str, told: Any) -> str:  # noqa: ANN401 (what the card holds)
@@ -231,7 +271,7 @@ def _precision(told: Table | None) -> str:
     return "## Precision\n\n" + " ".join(parts)
 
 
-TOLD_ELSEWHERE = ("data", "head", "parity", "precision", "model", "thresholds", "names")
+TOLD_ELSEWHERE = ("data", "lineage", "head", "parity", "precision", "model", "thresholds", "names")
 
 
 def _run(card: Card) -> str:

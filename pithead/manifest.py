@@ -6,7 +6,8 @@ used unnoticed. A folder without a list holds nobody to anything.
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +71,38 @@ def check(path: Path, sha256: str) -> None:
         )
 
 
-def register(path: Path, card: Card) -> None:
+def register(path: Path, card: Card) -> tuple[str, ...]:
     """List weights with what their card says in the folder's list, which is made if there is none.
+
+    They are listed by their name without suffix, or by the whole of it if other weights have that.
+
+    Returns:
+        The other .onnx files of the folder, if this is its first list: from now on they are refused.
 
     Raises:
         WeightsError: What lies there is no such list.
     """
-    tables = read_entries(path.parent) or {}
-    others = {name: table for name, table in tables.items() if table["file"] != path.name}
-    tables = {**others, path.stem: entry(path, card)}
+    listed = read_entries(path.parent)
+    others = {name: table for name, table in (listed or {}).items() if table["file"] != path.name}
+    tables = {**others, _free(path, others): entry(path, card)}
     text = HEAD + "".join("\n" + _table(name, tables[name]) for name in sorted(tables))
     write_whole(path.parent / MANIFEST, text)
+    beside = (other.name for other in path.parent.iterdir() if other.suffix.lower() == ".onnx")
+    return tuple(sorted(name for name in beside if name != path.name)) if listed is None else ()
+
+
+def warning(folder: Path, unlisted: Sequence[str]) -> str:
+    """What to say of weights that `register` has left unlisted."""
+    return (
+        f"{', '.join(unlisted)} in {folder}: not in the new {MANIFEST}, so refused from now on; "
+        "list what you mean to use with training/card.py"
+    )
+
+
+def _free(path: Path, taken: Mapping[str, object]) -> str:
+    """A name for the entry of weights that no other has."""
+    names = chain((path.stem, path.name), (f"{path.name} {number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def entry(path: Path, card: Card) -> dict[str, Any]:

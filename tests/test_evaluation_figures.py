@@ -1,5 +1,6 @@
 """What several results say together: resamples, differences, sizes, circumstances; what is kept of them."""
 
+import hashlib
 import json
 import pickle
 import time
@@ -38,7 +39,9 @@ from pithead.evaluation import (
     to_record,
     verdict,
 )
+from pithead.evaluation.jobs import VERSION
 from pithead.evaluation.sampling import Figures
+from pithead.files import sha256_of
 from pithead.labels import Label, SceneFacts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -268,6 +271,34 @@ def test_scenes_of_a_site_a_sensor_a_season(plain_scene: Path, card: Card) -> No
     assert set(told["season"]) == {"summer", "winter", "unknown"}
     assert set(told["ground resolution"]) == {"0.45 to 0.75 m"}
     assert told["site"]["north"]["classes"]["mine_head"]["ap50"] is None
+
+
+def test_scenes_of_a_land_and_of_what_lies_on_it(plain_scene: Path, card: Card) -> None:
+    heap, found = label(HEAP, 10, 10, 25, 20), given_of([(HEAP, 0.8, corners(10, 10, 25, 20))])
+    facts = [
+        SceneFacts(biome="steppe", ground="no snow"),
+        SceneFacts(biome="snow", ground="snow"),
+        SceneFacts(),
+    ]
+    results = [
+        replace(result_of(plain_scene, [heap], some, card, gsd_m=GSD_M, facts=told), scene=str(i))
+        for i, (told, some) in enumerate(zip(facts, (found, given_of([]), found), strict=True))
+    ]
+    told = by_circumstance(results, card)
+    for kind, names in (("ground", ("no snow", "snow", "unknown")), ("biome", ("steppe", "snow", "unknown"))):
+        groups = {name: told[kind][name]["classes"]["coal_heap"]["ap50"] for name in told[kind]}
+        assert groups == dict(zip(names, (1.0, 0.0, 1.0), strict=True))
+    old = to_record(results[0])
+    del old["about"]["biome"], old["about"]["ground"]  # as results were kept before
+    assert from_record(old).about.ground is None
+
+
+def test_kept_results_stay_good_where_no_land_is_told(plain_scene: Path) -> None:
+    facts = (SceneFacts("n", "2021-07-02", "WV3"), SceneFacts("n", "2021-07-02", "WV3", ground="snow"))
+    keys = [Job(plain_scene, (), one, Path("a.onnx"), "ab", None, None).key for one in facts]
+    old = [[VERSION, "ab", sha256_of(plain_scene), None, []], ["n", "2021-07-02", "WV3"]]
+    assert keys[0] == hashlib.sha256(json.dumps(old).encode()).hexdigest()
+    assert keys[0] != keys[1]
 
 
 def test_curves_end_where_the_counts_do(plain_scene: Path, card: Card) -> None:

@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from pithead.generate.canvas import Canvas
 from pithead.generate.render import Sun, render, shadow_mask
 from pithead.generate.scene import generate_scene
 from pithead.generate.sensor import Sensor, sense
+from pithead.generate.terrain import BIOMES
+from pithead.labels import read_facts
 
 ROOT = Path(__file__).parents[1]
 CLASSES = {"mine_head", "coal_heap", "guard_perimeter", "rail_loading", "hard_negative"}
@@ -159,6 +162,34 @@ def test_program_gives_the_same_files_whatever_the_workers_and_keeps_finished_sc
     rows = [json.loads(line) for line in (tmp_path / "one" / "labels.jsonl").read_text().splitlines()]
     assert {row["class"] for row in rows} <= CLASSES | {"none"}
     assert {row["image"] for row in rows} == {f"generated_00000{i}" for i in range(3)}
+
+
+def test_labels_say_land_ground_and_sensor_of_each_scene(tmp_path: Path) -> None:
+    run_program(tmp_path, "--count", "6", "--fast", "--gsd", "1.0", "1.2")
+    facts = read_facts(tmp_path / "labels.jsonl")
+    assert len(facts) == 6
+    for number in range(6):
+        told = facts[f"generated_{number:06d}"]
+        assert told.biome in {biome.name for biome in BIOMES}
+        assert told.ground == ("snow" if told.biome == "snow" else "no snow")
+        assert str(told.sensor).startswith("generated ")
+    assert len({told.biome for told in facts.values()}) > 1
+    assert Sensor("pan", 11, colour_px=2.0).kind == "generated pan, 11 bits"
+    assert Sensor("rgb", 8, colour_px=2.0).kind == "generated rgb, 8 bits, pan-sharpened"
+
+
+@pytest.mark.parametrize(
+    ("seed", "options", "mean", "points"),
+    [
+        (11, {"supersampling": 1, "gsd_m": 1.0, "kind": "training", "density": 2.0}, 124.216, 8859.233),
+        (29, {"kind": "mixed", "gsd_m": 0.9}, 540.327, 6460.471),
+    ],
+)
+def test_a_seed_keeps_its_scene(seed: int, options: dict[str, Any], mean: float, points: float) -> None:
+    """Where it is drawn otherwise, `VERSION` of datasets/generate.py has to be raised, and this changed."""
+    scene = generate_scene(seed, width_px=320, height_px=256, **options)
+    assert scene.data.mean() == pytest.approx(mean, rel=1e-3)
+    assert sum(truth.points_m.sum() for truth in scene.truths) == pytest.approx(points, abs=0.1)
 
 
 def test_a_scene_of_other_options_is_made_anew(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pithead.geometry import Window, boxes_to_corners, rotated_iou
 from pithead.labels import (
     GridLabels,
     Label,
+    SceneFacts,
     box_of,
     in_grid,
     pieces_of,
@@ -170,6 +171,11 @@ def test_site_and_date(tmp_path: Path) -> None:
         {"image": "b", "class": "none", "site": "north"},
         {"image": "b", "class": "none", "date": "2024-05-01", "site": "north"},
     )
+    assert read_facts(path)["b"] == SceneFacts("north", "2024-05-01")  # as files had it before land was told
+    land = {"biome": "steppe", "ground": "snow", "sensor": "WV02"}
+    assert read_facts(jsonl(tmp_path / "b.jsonl", {"image": "a", "class": "none", **land})) == {
+        "a": SceneFacts(None, None, "WV02", "steppe", "snow")
+    }
     facts = read_facts(path)
     assert (facts["a"].site, facts["a"].date) == (None, None)
     assert (facts["b"].site, facts["b"].date) == ("north", "2024-05-01")

@@ -121,5 +121,38 @@ def test_sources_heads_scores_and_precision(card: Card) -> None:
     assert "Mean AP50 on 169 tiles: 0.880, in single precision 0.900." in text
     assert "- steps: 12" in text
     assert "How good: calibration" not in text
+    assert "What it started from" not in text
     training["data"]["sources"]["unknown"] = {"tiles": 1}
     assert "**Not for passing on" in page(replace(told, training=training), "x.onnx", SHA)
+
+
+def test_the_page_says_what_it_goes_back_to_and_whether_that_may_be_passed_on(card: Card) -> None:
+    def told(*lineage: dict[str, Any]) -> str:
+        text = page(replace(card, training={"lineage": list(lineage), "steps": 1}), "x.onnx", SHA)
+        assert "- lineage:" not in text
+        start = text.index("## What it started from")
+        return text[start : text.index("## ", start + 3)]
+
+    own: dict[str, Any] = {
+        "file": "best.pt", "sha256": "ab" * 32, "name": "n", "sources": {"naip": {"use": "training"}},
+    }  # fmt: skip
+    first = {
+        "file": "yolo26n-obb.pt", "sha256": "cd" * 32, "publisher": "ultralytics", "licence": "AGPL-3.0",
+        "pretrained_on": "DOTA", "use": "academic use",
+    }  # fmt: skip
+    text = told(own, first)
+    assert f"| best.pt | n | {'ab' * 32} | naip (training) | – |" in text
+    row = f"| yolo26n-obb.pt | weights of ultralytics (AGPL-3.0) | {'cd' * 32} | DOTA (academic use) | – |"
+    assert row in text
+    assert "Not for passing on" not in text
+    assert "not known" not in text
+    assert "From nothing" in told()
+
+    measured = {**own, "sources": {"airbus-oil": {"use": "measuring"}, "unknown": {"tiles": 1}}}
+    assert "**Not for passing on: these have learnt from" in told(own, measured, first)
+    assert "would follow the weights: airbus-oil, unknown.**" in told(own, measured, first)
+    text = told(own, {"file": "a.onnx", "sha256": "unknown", "sources": "unknown", "lineage": "unknown"})
+    assert "| a.onnx | – | unknown | unknown | – |" in text
+    assert "What a.onnx learnt from is not known: ask before you pass on what came of it." in text
+    assert "What a.onnx started from is not known." in text
+    assert "Not for passing on" not in text

@@ -1,4 +1,5 @@
 import csv
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from tiny import NAMES, SIDE, tiny_recipe, write_tiny_dataset
@@ -56,7 +58,10 @@ def test_training_leaves_weights_curves_and_facts(dataset: Path, tmp_path: Path)
     assert facts["seed"] == 1
     assert facts["best"]["epoch"] == facts["epochs"]  # of this very file
     assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["best"] == facts["best"]
-    assert {"torch", "ultralytics"} <= facts["versions"].keys()
+    versions = facts["versions"]
+    assert versions.keys() == {"python", "torch", "ultralytics", "numpy", "albumentations", "opencv"}
+    assert (versions["numpy"], versions["opencv"]) == (np.__version__, cv2.__version__)
+    assert versions["albumentations"] == importlib.metadata.version("albumentations")
     left = {path.name for path in tmp_path.iterdir()}
     assert {"weights", "results.csv", "results.png", "run.json", "recipe.toml", "state.pt"} <= left
     assert {"train_batch0.jpg", "val_batch0_pred.jpg", "confusion_matrix.png"} <= left
@@ -368,6 +373,36 @@ def test_neither_head_is_blamed_in_an_ignored_area(dataset: Path, model: str, *,
         losses.append(float(loss.sum()))
     assert losses[0] > 0
     assert losses[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "oriented", "side_px"),
+    [
+        ("yolo26n-obb", True, 16),
+        ("yolo26n", False, 16),
+        (str(ROOT / "training" / "models" / "yolo26n-obb-p2.yaml"), True, 8),
+    ],
+)
+def test_small_objects_are_enlarged_to_the_second_finest_cells(
+    dataset: Path, model: str, *, oriented: bool, side_px: int
+) -> None:
+    import torch
+    from ultralytics.cfg import get_cfg
+
+    from pithead.learning.network import build_network
+
+    assert dataset
+    network = build_network(model, NAMES, oriented=oriented)
+    network.args = get_cfg()  # type: ignore[no-untyped-call]
+    criterion = network.init_criterion()
+    for part in (criterion.one2many, criterion.one2one):
+        assert part.assigner.stride_val == side_px
+        # A box of 2 px: candidates are cells whose centre lies within half the side, and no more.
+        x = torch.arange(-22.0, 23, 4)
+        centres = torch.stack((x + 64, torch.full_like(x, 64.0)), dim=1)
+        box = [64.0, 64, 2, 2, 0] if oriented else [63.0, 63, 65, 65]
+        near = part.assigner.select_candidates_in_gts(centres, torch.tensor([[box]]), torch.ones(1, 1, 1))
+        assert near.flatten().tolist() == (x.abs() < side_px / 2).tolist()
 
 
 NO_NETWORK = """

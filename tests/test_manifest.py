@@ -11,7 +11,8 @@ from conftest import MakeOnnx
 from pithead.card import Card
 from pithead.detector import Detector
 from pithead.errors import WeightsError
-from pithead.manifest import MANIFEST, check, read_entries, register
+from pithead.files import sha256_of
+from pithead.manifest import MANIFEST, check, read_entries, register, warning
 
 HEAP = [128.0, 128.0, 60.0, 30.0, 0.0, 0.9, 1.0]
 
@@ -93,6 +94,29 @@ def test_other_entries_stay_and_all_are_in_order(make_onnx: MakeOnnx, card: Card
     assert list(entries) == ["a", "a b", "b"]
     assert entries["a b"]["model"] == 'a "quoted"\\ \x7f name'
     assert entries["b"]["metrics"] == entries["a"]["metrics"]
+
+
+def test_weights_of_one_stem_have_an_entry_each(make_onnx: MakeOnnx, card: Card) -> None:
+    first, second = make_onnx([HEAP], name="a.onnx"), make_onnx([HEAP], name="a.ONNX")
+    third = make_onnx([HEAP], name="a.ONNX.onnx")
+    for _ in range(2):  # listed again, each keeps its name
+        for path in (first, third, second):
+            register(path, card)
+        entries = read_entries(first.parent)
+        assert entries is not None
+        files = {name: table["file"] for name, table in entries.items()}
+        assert files == {"a": "a.onnx", "a.ONNX": "a.ONNX.onnx", "a.ONNX 2": "a.ONNX"}
+    for path in (first, second, third):
+        check(path, sha256_of(path))
+
+
+def test_who_makes_a_list_is_told_what_it_leaves_out(make_onnx: MakeOnnx, card: Card) -> None:
+    paths = [make_onnx([HEAP], name=name) for name in ("b.onnx", "a.onnx", "c.ONNX")]
+    (paths[0].parent / "a.md").touch()
+    assert register(paths[0], card) == ("a.onnx", "c.ONNX")
+    assert register(paths[1], card) == ()  # there is a list: whoever made it was told
+    text = warning(paths[0].parent, ("a.onnx", "c.ONNX"))
+    assert text.startswith(f"a.onnx, c.ONNX in {paths[0].parent}: not in the new manifest.toml")
 
 
 @pytest.mark.parametrize("text", ["= 1", "x = 1", "[x]\nfile = 'a'", "\xff"])

@@ -1,7 +1,10 @@
 """A cluster leaves the bytes of one process, though an actor is killed."""
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,16 +13,42 @@ from oracle import position_scene
 from test_rescore import Hands, content, elsewhere, job_of, plan_of
 from test_scan import write_scene
 
-from pithead.rescore import Archive, Tally, drive
+from pithead.errors import PitheadError
+from pithead.rescore import Archive, Job, Options, Tally, drive
 
 ray = pytest.importorskip("ray", reason="ray is not installed: the archive extra has it")
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cluster of this process: with "auto" a test would join any that runs on this machine."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    short = Path(tempfile.mkdtemp(prefix="ray"))  # paths of sockets have at most 107 bytes
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+        logging_level="ERROR", _temp_dir=str(short),
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+    shutil.rmtree(short, ignore_errors=True)
+
+
+def is_ours(process: Path) -> bool:
+    """Whether a process descends from this one: somebody else's actors are not for us to kill."""
+    number = process.name
+    while number not in {"0", "1"}:
+        if int(number) == os.getpid():
+            return True
+        status = (Path("/proc") / number / "status").read_text()
+        number = next(line for line in status.splitlines() if line.startswith("PPid:")).split()[1]
+    return False
 
 
 def actors() -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+            if (process / "cmdline").read_bytes().startswith(b"ray::_Actor") and is_ours(process):
                 found.append(int(process.name))
         except OSError:
             continue
@@ -27,10 +56,32 @@ def actors() -> list[int]:
 
 
 # Ray leaves its own sockets and processes to the end of the interpreter.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{kind}")
+    for kind in (
+        "ResourceWarning",
+        "pytest.PytestUnraisableExceptionWarning",
+        "FutureWarning",
+        "DeprecationWarning",
+    )
+]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_weights_that_no_actor_can_open_end_the_run(tmp_path: Path) -> None:
+    from pithead.rescore.cluster import RayCrew
+
+    job = Job(tmp_path / "none.onnx", "0" * 64, Options(), str(tmp_path / "s"), str(tmp_path / "w"))
+    crew = RayCrew(job, "local", most=1)
+    try:
+        with pytest.raises(PitheadError, match=r"a worker cannot begin: .*WeightsError"):
+            for _ in range(120):
+                crew.take(0.5)
+    finally:
+        crew.close()
+
+
+@pytest.mark.usefixtures("cluster")
 def test_a_cluster_leaves_the_same_bytes_though_an_actor_is_killed(
     make_onnx: MakeOnnx, tmp_path: Path
 ) -> None:
@@ -47,7 +98,7 @@ def test_a_cluster_leaves_the_same_bytes_though_an_actor_is_killed(
     drive(archive, plan_of(archive, weights), job, Hands(job))
     other = elsewhere(archive, tmp_path)
     job = job_of(other, weights, part_tiles=2)
-    crew, killed = RayCrew(job, "auto", most=2), []
+    crew, killed = RayCrew(job, "local", most=2), []
 
     def kill(tally: Tally) -> None:
         if tally.active and not killed:

@@ -24,9 +24,7 @@ def scene_path(tmp_path: Path) -> Path:
 def parts_of(path: Path, detector: Oracle, size: int) -> list[TileDetections]:
     with open_scene(path) as scene:
         total = len(Grid.of(scene, detector.card.gsd_m, detector.card.tile_px, WAY.overlap_px))
-        return [
-            detect_tiles(scene, detector, WAY, part=slice(at, at + size)) for at in range(0, total, size)
-        ]
+        return [detect_tiles(scene, detector, WAY, part=slice(at, at + size)) for at in range(0, total, size)]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

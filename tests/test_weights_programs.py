@@ -127,6 +127,18 @@ def test_a_small_budget_raises_the_threshold(weights: Path, tmp_path: Path) -> N
         Detector.open(weights)
 
 
+def test_programs_say_what_a_new_list_leaves_out(
+    make_onnx: MakeOnnx, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, _ = make_onnx(), make_onnx(name="other.onnx")
+    for words in ("other.onnx in ", ""):
+        program("card").card(weights)
+        printed = capsys.readouterr().out
+        assert ("refused from now on" in printed) == bool(words)
+        assert printed.startswith(words)
+        assert printed.endswith(f"{weights.with_suffix('.md')}\n")
+
+
 def test_an_evaluation_of_other_weights_is_refused(weights: Path, tmp_path: Path) -> None:
     card, scenes = program("card"), write_scenes(tmp_path / "scenes", 1, 1)
     folder = evaluated(tmp_path / "evaluation", weights, scenes)
@@ -159,6 +171,8 @@ def test_a_card_tells_the_data_of_the_run_and_of_no_other(
     told = export._data(facts, (tmp_path / "other", tmp_path / "nowhere", tmp_path / "mine"))["data"]
     assert told["objects"] == {"coal_heap": 2}
     assert told["sources"].keys() == {"generated", "naip"}
+    assert capsys.readouterr().out == ""
+    assert export._data({**facts, "data": told}, (tmp_path / "other",)) == {"data": told}
     assert capsys.readouterr().out == ""
     assert export._data(facts, (tmp_path / "other", tmp_path / "nowhere")) == {}
     assert "not what the run has learnt from" in capsys.readouterr().out

@@ -24,7 +24,7 @@ from pithead.evaluation import (
     summary,
     thresholds_within,
 )
-from pithead.manifest import register
+from pithead.manifest import register, warning
 from pithead.metrics import join
 from pithead.program import run
 from pithead.stamp import stamp
@@ -91,7 +91,9 @@ def main(  # noqa: PLR0913 (options of a command line)
         after = {name: measure(*place) for name, place in folders.items()}
         card = _card(curved, before, after, float(budget))
         stamp(plain, out or weights, card)
-    register(out or weights, card)
+    unlisted = register(out or weights, card)
+    if unlisted:
+        print(warning((out or weights).parent, unlisted))
     for name in folders:
         report(name, before[name], after[name], card)
     print(out or weights)

@@ -13,7 +13,7 @@ from pithead.errors import OptionError
 from pithead.evaluation import kept_results
 from pithead.files import write_whole
 from pithead.leaflet import page, selected
-from pithead.manifest import register
+from pithead.manifest import register, warning
 from pithead.program import run
 
 app = cyclopts.App(name="card.py", help_format="plaintext")
@@ -49,7 +49,9 @@ def card(
         stamp(weights, weights, replace(facts, metrics={**facts.metrics, **told}))
         detector = Detector.open(weights, verify=False)  # as everybody will read it from now on
         facts, sha256 = detector.card, detector.sha256
-    register(weights, facts)
+    unlisted = register(weights, facts)
+    if unlisted:
+        print(warning(weights.parent, unlisted))
     target = out or weights.with_suffix(".md")
     write_whole(target, page(facts, weights.name, sha256))
     print(target)

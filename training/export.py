@@ -1,7 +1,6 @@
 """Export a trained checkpoint as ONNX with its card, in single precision and, if asked for, in less."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,18 +11,19 @@ import numpy.typing as npt
 
 from pithead.card import Card, CardClass
 from pithead.classes import ClassList, load_classes
-from pithead.dataset import Tile, dataset_sha256, read_manifest
+from pithead.dataset import dataset_sha256, learnt_from, read_manifest
 from pithead.detector import Detector
 from pithead.errors import DatasetError, OptionError
 from pithead.half import halve
-from pithead.manifest import register
+from pithead.manifest import register, warning
 from pithead.program import run as run_program
 from pithead.quantize import quantize
 from pithead.recipe import Recipe, read_recipe
-from pithead.sources import provenance, read_sources
+from pithead.sources import read_sources
 from pithead.trial import Yardstick, over_scenes, over_tiles
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / "datasets" / "sources"
 LICENCE = "AGPL-3.0-or-later"  # ultralytics' licence covers what is trained with it
 MOST_TILES = 400
 """Of the validation split, to measure AP50 on."""
@@ -96,7 +96,7 @@ def export(  # noqa: PLR0913 (options of a command line)
         from pithead.export import LabelledTiles, read_checkpoint, ship  # noqa: PLC0415
 
         model, facts = read_checkpoint(run / "weights" / f"{checkpoint}.pt")
-        facts |= _data(facts, (folder, Path(recipe.dataset)))
+        facts |= _data(facts, (folder, Path(recipe.dataset))) | _lineage(facts, recipe)
         card = _card(out.stem, recipe, (known, chosen), facts)
         held_out = LabelledTiles(folder, "val", recipe.tile_px, MOST_TILES)
         measure = over_tiles(held_out, f"{len(held_out)} validation tiles")
@@ -123,7 +123,9 @@ def _smaller(out: Path, pixels: Tiles, measure: Yardstick, learnt: Tiles | None,
 
 
 def _list(weights: Path) -> None:
-    register(weights, Detector.open(weights, verify=False).card)
+    unlisted = register(weights, Detector.open(weights, verify=False).card)
+    if unlisted:
+        print(warning(weights.parent, unlisted))
 
 
 def _card(
@@ -141,33 +143,26 @@ def _card(
 
 
 def _data(facts: dict[str, Any], datasets: Sequence[Path]) -> dict[str, Any]:
-    """What the network has learnt from; nothing if no dataset is the one that the run had, by its hash."""
+    """What the network has learnt from: by the dataset of that hash, else as the run tells it."""
     for dataset in datasets:
         try:
             tiles = read_manifest(dataset)
         except DatasetError:
             continue  # it may have been moved: the other one may be it
         if dataset_sha256(tiles) == facts.get("dataset_sha256"):
-            return {"data": _told(tiles)}
+            return {"data": learnt_from(tiles, read_sources(SOURCES))}
+    if "data" in facts:
+        return {"data": facts["data"]}
     print(f"{' and '.join(map(str, datasets))}: not what the run has learnt from; its card cannot tell it")
     return {}
 
 
-def _told(tiles: Sequence[Tile]) -> dict[str, Any]:
-    """Tiles, objects and sources, by the dataset's manifest and the cards of the sources."""
-    learnt = [tile for tile in tiles if tile.split == "train"]
-    objects: Counter[str] = Counter()
-    for tile in learnt:
-        objects.update(tile.counts)
-    return {
-        "sha256": dataset_sha256(tiles),
-        "tiles": {"train": len(learnt), "val": len(tiles) - len(learnt)},
-        "scenes": len({tile.scene for tile in tiles}),
-        "objects": dict(sorted(objects.items())),
-        "sources": provenance(
-            ((tile.scene, tile.site) for tile in tiles), read_sources(ROOT / "datasets" / "sources")
-        ),
-    }
+def _lineage(facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """What the network goes back to, as the run tells it, or its files and what is on record."""
+    from pithead.learning.lineage import ancestors_of, read_records  # noqa: PLC0415 (--help needs no torch)
+
+    records = read_records(SOURCES, ROOT / "training" / "ancestors.toml")
+    return {"lineage": ancestors_of(facts, recipe.weights, records)}
 
 
 if __name__ == "__main__":

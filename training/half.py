@@ -13,7 +13,7 @@ from pithead.detector import Detector
 from pithead.errors import OptionError
 from pithead.half import halve
 from pithead.imagery import open_scene
-from pithead.manifest import register
+from pithead.manifest import register, warning
 from pithead.program import run as run_program
 from pithead.tiling import Grid, read_tile
 from pithead.trial import AGREE, over_scenes
@@ -58,7 +58,9 @@ def half(
     pixels = _tiles(scene, Detector.open(weights).card, tiles, gsd)
     measure = over_scenes(scenes, scenes / "labels.jsonl", load_classes(classes), gsd)
     parity = halve(weights, out, pixels, measure)
-    register(out, Detector.open(out, verify=False).card)
+    unlisted = register(out, Detector.open(out, verify=False).card)
+    if unlisted:
+        print(warning(out.parent, unlisted))
     print(f"{out}: {parity}, in {len(pixels)} tiles; mean AP50 agrees within {AGREE} on {scenes}")
 
 

@@ -8,7 +8,7 @@ import cyclopts
 
 from pithead.classes import load_classes
 from pithead.detector import Detector
-from pithead.manifest import register
+from pithead.manifest import register, warning
 from pithead.program import run as run_program
 from pithead.quantize import quantize as write
 from pithead.trial import over_scenes, over_tiles
@@ -60,7 +60,9 @@ def quantize(
         if scenes is not None:
             measure = over_scenes(scenes, scenes / "labels.jsonl", load_classes(classes), gsd)
         loss = write(weights, out, pixels, measure)
-    register(out, Detector.open(out, verify=False).card)
+    unlisted = register(out, Detector.open(out, verify=False).card)
+    if unlisted:
+        print(warning(out.parent, unlisted))
     print(f"{out}: {loss}")
 
 

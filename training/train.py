@@ -77,10 +77,12 @@ def _train(plan: Recipe, folder: Path, classes: Path, *, resume: bool) -> None:
     from pithead.learning.quiet import quiet_ultralytics  # noqa: PLC0415 (--help needs no torch)
 
     quiet_ultralytics(folder / "settings", training=True, mlflow="MLFLOW_TRACKING_URI" in os.environ)
+    from pithead.learning.lineage import read_records  # noqa: PLC0415
     from pithead.learning.plan import prepare  # noqa: PLC0415
     from pithead.learning.runs import learn  # noqa: PLC0415
 
-    best = learn(prepare(plan, folder, load_classes(classes), resume=resume))
+    records = read_records(ROOT / "datasets" / "sources", ROOT / "training" / "ancestors.toml")
+    best = learn(prepare(plan, folder, load_classes(classes), resume=resume, records=records))
     print(f"done: {best}")
 
 

@@ -1,4 +1,4 @@
-"""The same figures by the size of objects, and by site, sensor, season and resolution of the scenes."""
+"""The same figures by the size of objects, and by site, sensor, season, land and resolution of the scenes."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -27,11 +27,13 @@ UNKNOWN = "unknown"
 
 
 def by_circumstance(results: Sequence[SceneResult], card: Card) -> dict[str, dict[str, Any]]:
-    """For site, sensor, season and ground resolution: what is measured on the scenes of each kind."""
+    """For site, sensor, season, land and ground resolution: what is measured on the scenes of each kind."""
     kinds: dict[str, Callable[[SceneResult], str]] = {
         "site": lambda r: r.about.site or UNKNOWN,
         "sensor": lambda r: r.about.sensor or UNKNOWN,
         "season": lambda r: r.about.season or UNKNOWN,
+        "biome": lambda r: r.about.biome or UNKNOWN,
+        "ground": lambda r: r.about.ground or UNKNOWN,
         "ground resolution": lambda r: _between(r.about.gsd_m, RESOLUTIONS_M),
     }
     return {kind: _grouped(results, card, told) for kind, told in kinds.items()}

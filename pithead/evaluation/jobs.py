@@ -45,7 +45,9 @@ class Job:
         """What decides the result: two jobs of one key have the same."""
         labels = [(x.class_id, x.geometry, x.points.tolist(), x.closed, x.weight) for x in self.labels]
         told = (VERSION, self.sha256, sha256_of(self.scene), self.gsd_m, labels)
-        facts = (self.facts.site, self.facts.date, self.facts.sensor)
+        facts = [self.facts.site, self.facts.date, self.facts.sensor]
+        land = [self.facts.biome, self.facts.ground]
+        facts += land if any(land) else []  # results that were kept before there was any such fact stay good
         return hashlib.sha256(json.dumps([told, facts]).encode()).hexdigest()
 
 

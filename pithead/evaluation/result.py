@@ -22,13 +22,15 @@ IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """Where, with what and when a scene was taken, as far as anything says it."""
+    """Where, with what and when a scene was taken, and of what land, as far as anything says it."""
 
     site: str | None = None
     sensor: str | None = None
     season: str | None = None
     gsd_m: float | None = None
     """Metres per pixel of the scene itself."""
+    biome: str | None = None
+    ground: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def result_of(
         card: Its classes and their thresholds are those that count, its ground resolution that of the grid in
             which boxes are compared; nothing else of it matters.
         gsd_m: Metres per pixel of a scene without georeference.
-        facts: Site, date and sensor, where known.
+        facts: Site, date, sensor, biome and ground, where known.
 
     Raises:
         LabelError: A class that the card does not know.
@@ -200,7 +200,7 @@ def _about(scene: Scene, facts: SceneFacts) -> Circumstances:
     latitude = None if scene.crs is None else float(scene.to_lonlat(centre)[1])
     season = season_of(date, latitude) if date else None
     sensor = facts.sensor or f"{len(set(scene.bands))} × {scene.dtype}"
-    return Circumstances(facts.site, sensor, season, float(np.mean(scene.gsd_m)))
+    return Circumstances(facts.site, sensor, season, float(np.mean(scene.gsd_m)), facts.biome, facts.ground)
 
 
 def _assembled(seen: TileDetections, least: npt.ArrayLike, card: Card) -> Detections:

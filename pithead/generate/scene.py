@@ -30,7 +30,7 @@ class GeneratedScene:
         bands: Names of the bands: grey, or red, green, blue and perhaps nir.
         gsd_m: Metres per pixel.
         truths: Labels; their `points_m` are scene **pixels** here, clipped to the scene.
-        facts: Biome or backdrop, sun, sensor: for people and for tests.
+        facts: Biome and ground (snow or no snow) or backdrop, sun, sensor.
     """
 
     data: npt.NDArray[np.uint8 | np.uint16]
@@ -182,7 +182,8 @@ def _land(shape: tuple[int, int], cell_m: float, rng: np.random.Generator, *, fa
         terrain.add_water(canvas, rng)
     sun = Sun(float(rng.uniform(95, 265)), float(rng.uniform(22, 68)), float(rng.uniform(0.16, 0.38)))
     ground = terrain.finer(canvas, shape) if fast else canvas
-    return _Place(ground, angle, built_up, biome.dirt, biome, sun, 0.0, {"biome": biome.name})
+    facts: dict[str, str | float] = {"biome": biome.name, "ground": "snow" if biome.snow else "no snow"}
+    return _Place(ground, angle, built_up, biome.dirt, biome, sun, 0.0, facts)
 
 
 _BIOME_SHARES = (0.17, 0.15, 0.15, 0.12, 0.1, 0.13, 0.1, 0.08)
@@ -192,6 +193,7 @@ def _facts(place: _Place, sensor: Sensor) -> dict[str, str | float]:
     return place.facts | {
         "sun_azimuth_deg": round(place.sun.azimuth_deg, 2),
         "sun_elevation_deg": round(place.sun.elevation_deg, 2),
+        "sensor": sensor.kind,
         "mode": sensor.mode,
         "bits": sensor.bits,
         "jpeg_quality": sensor.jpeg_quality,

@@ -51,6 +51,12 @@ class Sensor:
     colour_px: float = 0.0
     jpeg_quality: int = 0
 
+    @property
+    def kind(self) -> str:
+        """What its scenes have in common, in words for labels."""
+        sharpened = ", pan-sharpened" if self.colour_px and self.mode != "pan" else ""
+        return f"generated {self.mode}, {self.bits} bits{sharpened}"
+
 
 def draw_sensor(
     rng: np.random.Generator, mode: str | None = None, bits: int | None = None, gsd_m: float = 0.6

@@ -29,10 +29,10 @@ def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, .
 
 
 def read_facts(path: str | Path) -> dict[str, SceneFacts]:
-    """Site, date and sensor by image id: the first that any line of the image gives.
+    """Site, date, sensor, biome and ground by image id: the first that any line of the image gives.
 
     Raises:
-        LabelError: a file that cannot be read, or an image with two sites, dates or sensors.
+        LabelError: a file that cannot be read, or an image with two of one of them.
     """
     found: dict[str, dict[str, str]] = {}
     for where, record in records(path):

@@ -22,7 +22,7 @@ HARD_NEGATIVE = "hard_negative"
 NEGATIVE_ID = -1  # class_id of a hard negative
 BAND_PX = 3.0
 NO_LABEL = frozenset({"none", HARD_NEGATIVE, "seen"})
-FACTS = ("site", "date", "sensor")
+FACTS = ("site", "date", "sensor", "biome", "ground")
 GEOMETRY_KEYS = frozenset({"image", "class", "polygon", "line", "closed"})
 
 
@@ -67,11 +67,15 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class SceneFacts:
-    """What a label file says of an image beside its objects: site, date and sensor, where known."""
+    """What a label file says of an image beside its objects, where it is known: in the order of `FACTS`."""
 
     site: str | None = None
     date: str | None = None
     sensor: str | None = None
+    biome: str | None = None
+    """What land it is, such as steppe."""
+    ground: str | None = None
+    """What lies on it: snow or no snow."""
 
 
 def label_of(record: Mapping[str, object], info: ClassInfo | None, where: str) -> Label:

@@ -84,7 +84,7 @@ def read_lines(path: Path, classes: ClassList, sizes: Sizes) -> list[Sheet]:
 
 
 def write_lines(path: Path, sheets: Sequence[Sheet], classes: ClassList) -> None:
-    """Write what `read_lines` reads; site, date and sensor stand in every line."""
+    """Write what `read_lines` reads; site, date and what else is known of it stand in every line."""
     write_records(
         path,
         (
@@ -111,12 +111,12 @@ def outline_of(record: Mapping[str, object], where: str) -> Floats:
 
 
 def told(facts: SceneFacts) -> dict[str, str]:
-    """Site, date and sensor where they are known."""
+    """`FACTS` where they are known."""
     return {key: value for key in FACTS if (value := getattr(facts, key)) is not None}
 
 
 def facts_of(record: Mapping[str, object]) -> SceneFacts:
-    """Site, date and sensor of a record, None where it has none."""
+    """`FACTS` of a record, None where it has none."""
     return SceneFacts(**{key: str(record[key]) for key in FACTS if record.get(key)})
 
 

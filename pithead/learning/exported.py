@@ -38,6 +38,28 @@ def read_exported(path: Path) -> tuple[State, tuple[str, ...]]:
         WeightsError: The file is missing, no ONNX file, has no card, or is quantised.
         CardError: Its card breaks the contract.
     """
+    model, card = _opened(path)
+    state = _convolutions(model)
+    if not state:
+        raise WeightsError(
+            f"expected weights in single or half precision at {path}, found no such convolution: "
+            "start from the file that was quantised"
+        )
+    _fill_other_head(state)
+    return state, tuple(known.name for known in card.classes)
+
+
+def read_card(path: Path) -> Card:
+    """The card of an .onnx that pithead exported.
+
+    Raises:
+        WeightsError: The file is missing, no ONNX file, or has no card.
+        CardError: Its card breaks the contract.
+    """
+    return _opened(path)[1]
+
+
+def _opened(path: Path) -> tuple[Any, Card]:
     try:
         model = onnx.load(path)
     except Exception as error:  # what protobuf raises has no public parent
@@ -49,14 +71,7 @@ def read_exported(path: Path) -> tuple[State, tuple[str, ...]]:
             f"expected an ONNX file of pithead at {path}, this one has no card: "
             "start from the checkpoint (.pt) it was made from"
         )
-    state = _convolutions(model)
-    if not state:
-        raise WeightsError(
-            f"expected weights in single or half precision at {path}, found no such convolution: "
-            "start from the file that was quantised"
-        )
-    _fill_other_head(state)
-    return state, tuple(known.name for known in Card.from_json(facts[METADATA_KEY]).classes)
+    return model, Card.from_json(facts[METADATA_KEY])
 
 
 def _convolutions(model: Any) -> State:  # noqa: ANN401 (onnx publishes no types)

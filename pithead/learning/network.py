@@ -36,10 +36,16 @@ class Careful:
     casts = False
 
     def init_criterion(self) -> Any:  # noqa: ANN401 (one of ultralytics' losses)
-        """Return ultralytics' loss with a cross-entropy that can leave cells out."""
+        """Return ultralytics' loss with a cross-entropy that can leave cells out.
+
+        The side to which small objects are enlarged is that of the second finest cells. Ultralytics takes the
+        second of the head's strides, which is another one where a stride of 4 stands last.
+        """
         criterion: Any = super().init_criterion()  # type: ignore[misc]
+        strides = sorted(self.stride.tolist())  # type: ignore[attr-defined]
         for part in _parts(criterion):
             part.bce = MaskedBCE()
+            part.assigner.stride_val = strides[:2][-1]
         return criterion
 
     def forward(self, x: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a batch, or its pictures)

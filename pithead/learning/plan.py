@@ -1,11 +1,14 @@
 """A run before its first epoch: everything that would stop it later is looked at now."""
 
+import importlib.metadata
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 import ultralytics
 from ultralytics.utils import RANK
@@ -14,9 +17,10 @@ from pithead.augment import Donor, donors_of
 from pithead.checks import broken, first_lines, leaks
 from pithead.classes import ClassList
 from pithead.cutting import STRIP_PAD_M
-from pithead.dataset import DATA_YAML, Tile, data_yaml, dataset_sha256, read_manifest
+from pithead.dataset import DATA_YAML, Tile, data_yaml, dataset_sha256, learnt_from, read_manifest
 from pithead.errors import ClassesError, DatasetError, RecipeError, WeightsError
 from pithead.files import write_whole
+from pithead.learning.lineage import Records
 from pithead.learning.samples import read_tiles, read_view
 from pithead.learning.start import may_be_fetched
 from pithead.learning.state import STATE, read_state
@@ -41,6 +45,7 @@ class Plan:
     """Hashes that a resumed run must have in common with what it was."""
     facts: dict[str, Any] = field(default_factory=dict)
     resumes: bool = False
+    records: Records = field(default_factory=Records)
 
     def donors(self) -> Sequence[Donor]:
         """Objects of the training tiles that may be pasted into others; none if the recipe pastes none."""
@@ -53,10 +58,13 @@ class Plan:
         return donors_of(views, self.geometries, seed=self.recipe.seed, strip_pad_px=pad)
 
 
-def prepare(recipe: Recipe, folder: Path, classes: ClassList, *, resume: bool) -> Plan:
+def prepare(
+    recipe: Recipe, folder: Path, classes: ClassList, *, resume: bool, records: Records | None = None
+) -> Plan:
     """Check everything that a run needs, and open its folder.
 
-    With `resume` a run that was stopped goes on; where there is none yet, it begins.
+    With `resume` a run that was stopped goes on; where there is none yet, it begins. By `records` the run
+    tells the sources that it learns from, and what its weights go back to where their files do not tell.
 
     Raises:
         RecipeError: The folder holds a run already, or one that is finished, or of another recipe or dataset;
@@ -88,9 +96,11 @@ def prepare(recipe: Recipe, folder: Path, classes: ClassList, *, resume: bool) -
         "seed": recipe.seed,
         "names": list(classes.names),
         "versions": versions(),
+        **({"data": learnt_from(tiles, records.sources)} if records else {}),
     }
     geometries = tuple(info.geometry for info in classes)
-    return Plan(recipe, dataset, folder, classes.names, geometries, identity, facts, resumes=resumes)
+    more: dict[str, Any] = {"resumes": resumes, "records": records or Records()}
+    return Plan(recipe, dataset, folder, classes.names, geometries, identity, facts, **more)
 
 
 def versions() -> dict[str, str]:
@@ -99,6 +109,9 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "ultralytics": str(ultralytics.__version__),
+        "numpy": np.__version__,
+        "albumentations": importlib.metadata.version("albumentations"),
+        "opencv": cv2.__version__,
     }
 
 

@@ -38,6 +38,17 @@ class Start:
     """Of the file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint of ultralytics: its file, its network with head and classes, and all that it holds."""
+
+    path: Path
+    network: Network
+    head: Network
+    names: tuple[str, ...]
+    content: Mapping[str, Any]
+
+
 def start_from(network: Network, weights: str | Path, tiles: Tiles = ()) -> Start:
     """Let a network of ultralytics start from weights: its tensors are overwritten in place.
 
@@ -89,6 +100,36 @@ def may_be_fetched(weights: str | Path) -> bool:
     return bare and os.environ.get("YOLO_OFFLINE", "1") in ("0", "False")
 
 
+def is_exported(weights: str | Path) -> bool:
+    """Whether weights are an .onnx, else a checkpoint.
+
+    Raises:
+        WeightsError: There is no such file, nor may it be fetched.
+    """
+    path = Path(weights)
+    if not path.is_file() and not may_be_fetched(weights):
+        raise WeightsError(_missing(path))
+    return path.suffix.lower() == ".onnx"
+
+
+def open_checkpoint(weights: str | Path) -> Checkpoint:
+    """A checkpoint of ultralytics.
+
+    Raises:
+        WeightsError: The file is missing or no checkpoint of ultralytics.
+    """
+    path = Path(weights)
+    try:
+        model, checkpoint = load_checkpoint(str(weights))  # type: ignore[no-untyped-call]
+        names = tuple(str(model.names[i]) for i in range(len(model.names)))
+        return Checkpoint(Path(model.pt_path), model, model.model[-1], names, checkpoint)
+    except FileNotFoundError as error:
+        raise WeightsError(_missing(path)) from error
+    except Exception as error:  # unpickling runs the file's own classes: anything can come out
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"expected a checkpoint of ultralytics at {path}, got: {reason[:200]}") from error
+
+
 def class_layers(network: Network) -> tuple[str, ...]:
     """Names of the layers of the head that have one output per class."""
     return tuple(
@@ -129,24 +170,18 @@ def take(
 
 
 def _read(weights: str | Path, network: Network) -> tuple[Path, State, tuple[str, ...]]:
-    path = Path(weights)
-    if not path.is_file() and not may_be_fetched(weights):
-        raise WeightsError(_missing(path))
-    if path.suffix.lower() == ".onnx":
+    if is_exported(weights):
+        path = Path(weights)
         return path, *read_exported(path)
-    try:
-        model = load_checkpoint(str(weights))[0]  # type: ignore[no-untyped-call]
-        state = {key: value.detach().float() for key, value in model.state_dict().items()}
-        names = tuple(str(model.names[i]) for i in range(len(model.names)))
-        head, path = model.model[-1], Path(model.pt_path)
-    except FileNotFoundError as error:
-        raise WeightsError(_missing(path)) from error
-    except Exception as error:  # unpickling runs the file's own classes: anything can come out
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"expected a checkpoint of ultralytics at {path}, got: {reason[:200]}") from error
-    if isinstance(head, OBB) and not isinstance(head, OBB26) and isinstance(network.model[-1], OBB26):
-        _unbend_angles(state, len(model.model) - 1)
-    return path, state, names
+    opened = open_checkpoint(weights)
+    state = {key: value.detach().float() for key, value in opened.network.state_dict().items()}
+    if (
+        isinstance(opened.head, OBB)
+        and not isinstance(opened.head, OBB26)
+        and isinstance(network.model[-1], OBB26)
+    ):
+        _unbend_angles(state, len(opened.network.model) - 1)
+    return opened.path, state, opened.names
 
 
 def _head_last(state: State, head: int) -> State:

@@ -103,7 +103,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 def _state(trainer: Trainer, seconds: float) -> dict[str, Any]:
     stopper = {key: _plain(value) for key, value in vars(trainer.stopper).items()}
     return {
-        "facts": {k: v for k, v in trainer.plan.facts.items() if k in ("start", "best")},
+        "facts": {k: v for k, v in trainer.plan.facts.items() if k in ("start", "lineage", "best")},
         "identity": trainer.plan.identity,
         "model": unwrap_model(trainer.model).state_dict(),
         "average": trainer.ema.ema.state_dict(),

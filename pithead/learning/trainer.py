@@ -19,6 +19,7 @@ from ultralytics.utils.torch_utils import ModelEMA
 from pithead.augment import Augmenter
 from pithead.cutting import SPAN_WIDTH_M, STRIP_PAD_M
 from pithead.errors import WeightsError
+from pithead.learning.lineage import lineage_of
 from pithead.learning.loader import Batches, Share
 from pithead.learning.network import build_network
 from pithead.learning.plan import Plan
@@ -133,6 +134,9 @@ class Learning:
             shown = tiles[:: max(1, len(tiles) // STARTING_TILES)][:STARTING_TILES]
             start = start_from(network, recipe.weights, [read_pixels(t.path, recipe.tile_px) for t in shown])
             self.plan.facts["start"] = {"file": recipe.weights.rsplit("/", 1)[-1], **asdict(start)}
+        if not self.plan.resumes:
+            known = self.plan.records
+            self.plan.facts["lineage"] = lineage_of(recipe.weights, known) if recipe.weights else []
         network.casts = recipe.amp
         self.model = network.to(memory_format=torch.channels_last)
 

@@ -99,14 +99,21 @@ class RayCrew:
         actor, task = (starting, None) if starting is not None else self._busy.pop(ref)
         try:
             outcome = self._ray.get(ref)
-        except self._ray.exceptions.RayTaskError as error:
-            raise PitheadError(f"a worker cannot begin: {error.cause}") from error
         except self._ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[0]
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            if getattr(error, "actor_init_failed", False):
+                raise PitheadError(f"a worker cannot begin: {lines[-1].strip()}") from error
+            self._call_the_roll(actor)
+            reason = lines[0]
             return [] if task is None else [(task, Outcome("lost", error=f"the worker died: {reason}"))]
         self._idle.append(actor)
-        self._seen = time.monotonic()
         return [] if task is None else [(task, outcome)]
+
+    def _call_the_roll(self, dead: Any) -> None:  # noqa: ANN401
+        """Nobody is given a task before having answered: with one actor a whole machine may have gone."""
+        self._ray.kill(dead)  # one that is only out of reach would keep its place
+        self._starting |= {actor.ready.remote(): actor for actor in self._idle}
+        self._idle.clear()
 
     def _grow(self) -> None:
         """Start actors where the cluster has room, looking every few seconds."""
@@ -115,7 +122,9 @@ class RayCrew:
         if now - self._looked < _LOOK_S:
             return
         self._looked = now
-        if not self._idle and not self._busy and now - self._seen > _PATIENCE_S:
+        if self._idle or self._busy:
+            self._seen = now
+        elif now - self._seen > _PATIENCE_S:
             raise PitheadError(f"expected a worker of the cluster within {_PATIENCE_S:.0f} s, got none")
         for _ in range(self._wanted() - self.workers):
             actor: Any = self._kind.remote(self._job)

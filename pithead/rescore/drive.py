@@ -3,7 +3,9 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pithead.catalog import Entry
@@ -39,20 +41,24 @@ class _Run:
     job: Job
     crew: Crew
     tally: Tally
-    fresh: Iterator[Entry]
+    fresh: deque[Entry]
     ready: deque[Task] = field(default_factory=deque)
     again: deque[Task] = field(default_factory=deque)
     scenes: dict[str, _Open] = field(default_factory=dict)
     tries: dict[tuple[str, str, int], int] = field(default_factory=dict)
     in_flight: int = 0
 
+    @property
+    def left(self) -> bool:
+        """Whether a task is under way or still to be given."""
+        return bool(self.in_flight or self.ready or self.fresh or self.again)
+
     def next(self) -> Task | None:
         """The next task: parts of scenes that are begun, then new scenes, then what has failed before."""
         if self.ready:
             return self.ready.popleft()
-        entry = next(self.fresh, None)
-        if entry is not None:
-            return Task("open", entry)
+        if self.fresh:
+            return Task("open", self.fresh.popleft())
         return self.again.popleft() if self.again else None
 
     def ended(self, task: Task, outcome: Outcome) -> None:
@@ -74,9 +80,9 @@ class _Run:
                     "is done is kept"
                 )
             case "changed":
-                self._set_aside(task.entry, outcome.error)
+                self._set_aside(task.entry, outcome.error, noted=False)
             case _:
-                self._failed(task, outcome)
+                self._failed(task, outcome.error)
 
     def _finished(self, task: Task, outcome: Outcome) -> None:
         scene = self.scenes.pop(task.entry.id, None)
@@ -85,6 +91,9 @@ class _Run:
             self.archive.log.append("run.finished", run_facts(outcome.record))
 
     def _split(self, task: Task, outcome: Outcome) -> None:
+        if task.kind == "join" and self._tried(task) >= TRIES:
+            self._set_aside(task.entry, f"its parts were done {TRIES} times and cannot be read back")
+            return
         scene = self.scenes.setdefault(task.entry.id, _Open(task.entry, set()))
         scene.waiting = set(outcome.missing)
         self.ready.extend(Task("part", task.entry, number) for number in outcome.missing)
@@ -100,20 +109,26 @@ class _Run:
         if not scene.waiting:
             self.ready.appendleft(Task("join", scene.entry))
 
-    def _failed(self, task: Task, outcome: Outcome) -> None:
+    def _failed(self, task: Task, error: str) -> None:
+        if self._tried(task) < TRIES:
+            self.again.append(task)
+        else:
+            # A file that is gone is told by every plan, and scored when it is back.
+            self._set_aside(task.entry, error, noted=task.entry.remote or Path(task.entry.href).exists())
+
+    def _tried(self, task: Task) -> int:
         key = (task.entry.id, task.kind, task.number)
         self.tries[key] = self.tries.get(key, 0) + 1
-        if self.tries[key] >= TRIES:
-            self._set_aside(task.entry, outcome.error)
-        else:
-            self.again.append(task)
+        return self.tries[key]
 
-    def _set_aside(self, entry: Entry, error: str) -> None:
+    def _set_aside(self, entry: Entry, error: str, *, noted: bool = True) -> None:
+        """Leave a scene out of this run; if it is noted, also out of later ones until it is asked for."""
         self.tally.failures[entry.id] = error
-        self.scenes.pop(entry.id, None)
-        self.ready = deque(task for task in self.ready if task.entry.id != entry.id)
-        self.again = deque(task for task in self.again if task.entry.id != entry.id)
-        set_aside(failed_shelf(self.job.work, self.job.weights_sha256, self.job.options), entry, error)
+        if self.scenes.pop(entry.id, None) is not None:  # of any other scene there was this one task
+            self.ready = deque(task for task in self.ready if task.entry.id != entry.id)
+            self.again = deque(task for task in self.again if task.entry.id != entry.id)
+        if noted:
+            set_aside(failed_shelf(self.job.work, self.job.weights_sha256, self.job.options), entry, error)
         self.archive.log.append(
             "run.failed",
             {
@@ -121,9 +136,17 @@ class _Run:
                 "scene_sha256": entry.sha256,
                 "weights_sha256": self.job.weights_sha256,
                 "options_sha256": self.job.options.sha256,
-                "error": error,
+                "error": without_places(error, entry, self.job),
             },
         )
+
+
+def without_places(error: str, entry: Entry, job: Job) -> str:
+    """An error as the log may keep it, which goes out with exports: without paths and addresses of ours."""
+    places = {entry.href: entry.id, job.work: "work", job.store: "store", str(job.weights): job.weights.name}
+    for place in sorted(places, key=len, reverse=True):
+        error = error.replace(place, places[place])
+    return error
 
 
 def drive(archive: Archive, todo: Plan, job: Job, crew: Crew, watch: Watch | None = None) -> Tally:
@@ -142,26 +165,36 @@ def drive(archive: Archive, todo: Plan, job: Job, crew: Crew, watch: Watch | Non
     """
     forgive(failed_shelf(job.work, job.weights_sha256, job.options), todo.todo)
     tally = Tally(todo)
-    run = _Run(archive, job, crew, tally, iter(todo.todo))
+    run = _Run(archive, job, crew, tally, deque(todo.todo))
     looked = 0.0
-    while True:
-        task = None
-        while crew.free and (task := run.next()) is not None:
-            crew.give(task)
-            tally.begin(task)
-            run.in_flight += 1
-        if not run.in_flight and task is None and crew.free:
-            break
-        for ended, outcome in crew.take(_TICK_S):
-            run.ended(ended, outcome)
-        tally.workers = crew.workers
-        if watch is not None and time.monotonic() - looked >= _TICK_S:
-            watch(tally)
-            looked = time.monotonic()
-    tally.state, tally.ended = "ended", time.monotonic()
-    if watch is not None:
-        watch(tally)
+    with _told_end(tally, watch):
+        while run.left:
+            while crew.free and (task := run.next()) is not None:
+                crew.give(task)
+                tally.begin(task)
+                run.in_flight += 1
+            for ended, outcome in crew.take(_TICK_S):
+                run.ended(ended, outcome)
+            tally.workers = crew.workers
+            if watch is not None and time.monotonic() - looked >= _TICK_S:
+                watch(tally)
+                looked = time.monotonic()
     return tally
+
+
+@contextmanager
+def _told_end(tally: Tally, watch: Watch | None) -> Iterator[None]:
+    """Tell whoever watches how it ended: else a run that was stopped would seem to go on."""
+    try:
+        yield
+        tally.state = "ended"
+    except BaseException:
+        tally.state = "stopped"
+        raise
+    finally:
+        tally.ended = time.monotonic()
+        if watch is not None:
+            watch(tally)
 
 
 def run_facts(record: RunRecord) -> dict[str, Any]:

@@ -121,7 +121,10 @@ class LocalCrew:
         """A worker has died: another takes its place, and its task is told as lost."""
         hand = self._hands[number]
         hand.pipe.close()
-        hand.process.join()
+        hand.process.join(_FAREWELL_S)
+        if hand.process.is_alive():  # its pipe has ended, and it hangs in its last breath
+            hand.process.kill()
+            hand.process.join(_FAREWELL_S)
         how = _told(hand.process.exitcode)
         if not hand.ready:
             self._bad_starts += 1

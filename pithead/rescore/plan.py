@@ -165,6 +165,6 @@ def aside(work_place: str, weights_sha256: str, options: Options) -> dict[str, s
 
 
 def forgive(shelf: Shelf, entries: Sequence[Entry]) -> None:
-    """Forget that scenes failed."""
-    for entry in entries:
-        shelf.remove(f"{entry.sha256}.json")
+    """Forget that scenes failed; of an object store only what lies there is asked for."""
+    for name in sorted({f"{entry.sha256}.json" for entry in entries}.intersection(shelf.names())):
+        shelf.remove(name)

@@ -93,7 +93,8 @@ class Tally:
             "workers": self.workers,
         }
         if self.tiles_done and self.plan.tiles:
-            left = max(0, self.plan.tiles - self.tiles_done)
+            failed = sum(self.plan.tiles_of.get(scene, 0) for scene in self.failures)
+            left = max(0, self.plan.tiles - failed - self.tiles_done)
             figures["eta_seconds"] = round(seconds / self.tiles_done * left, 1)
         return figures
 
