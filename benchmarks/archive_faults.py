@@ -179,11 +179,21 @@ def _actors() -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+            if (process / "cmdline").read_bytes().startswith(b"ray::_Actor") and _is_ours(process.name):
                 found.append(int(process.name))
         except OSError:
             continue
     return found
+
+
+def _is_ours(number: str) -> bool:
+    """Whether a process descends from this one: another's cluster may run on this machine."""
+    while number not in {"0", "1"}:
+        if int(number) == os.getpid():
+            return True
+        status = (Path("/proc") / number / "status").read_text().splitlines()
+        number = next(line for line in status if line.startswith("PPid:")).split()[1]
+    return False
 
 
 def _compare(quiet: Path, fresh: Path, scenes: int) -> None:

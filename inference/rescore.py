@@ -158,7 +158,8 @@ class Upkeep:
     compact: Annotated[bool, Flag] = False
     """Join the store's small files."""
     export: Path | None = None
-    """Write what was found to FILE.gpkg, .geojson or .csv, with its part of the log beside it."""
+    """Write what was found to FILE.gpkg, .geojson or .csv, with its part of the log beside it; --weights
+    chooses whose results, else those of all weights and options stand side by side."""
     sign: Path | None = None
     """Sign the head of the log with an ed25519 key (PEM)."""
     status: Path | None = None
@@ -347,11 +348,11 @@ def _told_end(tally: Tally) -> str:
 def _keep_up(archive: Archive, scoring: Scoring, site: str | None, upkeep: Upkeep, out: Console) -> None:
     if upkeep.compact:
         out.print(f"{compact(archive)} files joined")
-    if upkeep.export is not None:
-        sha256 = None if scoring.weights is None else sha256_of(scoring.weights)
-        out.print(f"{export(archive, upkeep.export, sha256, site)} detections in {upkeep.export}")
     if upkeep.sign is not None:
         out.print(f"signed: {sign_head(archive, upkeep.sign)}")
+    if upkeep.export is not None:  # after signing, so that it carries the signature
+        sha256 = None if scoring.weights is None else sha256_of(scoring.weights)
+        out.print(f"{export(archive, upkeep.export, sha256, site)} detections in {upkeep.export}")
     if upkeep.verify:
         faults = check(archive)
         for fault in faults:

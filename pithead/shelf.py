@@ -132,15 +132,16 @@ def checked(name: str) -> str:
 
 @contextmanager
 def _clear(told: str, verb: str) -> Iterator[None]:
-    """An error of the system as one that says what to do; FileNotFoundError is an answer and passes."""
+    """Any error as one that says what to do; FileNotFoundError is an answer and passes."""
     try:
         yield
     except (FileNotFoundError, StoreError):
         raise
-    except OSError as error:
+    except Exception as error:  # clients of object stores have errors of their own kind
+        reason = getattr(error, "strerror", None) or error
         raise StoreError(
-            f"expected to {verb} {told}, got: {error.strerror or error}; what was there is unharmed: mend "
-            "that (room, rights, connection) and run again"
+            f"expected to {verb} {told}, got: {reason}; what was there is unharmed: mend that (room, rights, "
+            "connection) and run again"
         ) from error
 
 

@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 from conftest import MakeOnnx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from oracle import position_scene
-from shapely.geometry import box
+from PIL import Image
+from shapely.geometry import box, mapping
 from test_scan import write_scene
 
 from pithead.catalog import Site
 from pithead.detector import Detector
 from pithead.errors import CatalogError, OptionError, PitheadError, StoreError
+from pithead.evidence import sign
 from pithead.imagery import open_scene
 from pithead.rescore import (
     Archive,
@@ -34,9 +38,15 @@ from pithead.rescore import (
     plan,
     reconcile,
 )
+from pithead.rescore.intake import take_scenes, use_sites
+from pithead.rescore.plan import failed_shelf, forgive, set_aside
+from pithead.rescore.upkeep import check, export
 from pithead.rescore.worker import part_shelf, site_of
+from pithead.review import Review
+from pithead.review import give as give_to_log
 from pithead.scan import Way, scan
 from pithead.shelf import Shelf
+from pithead.sidefiles import Facts
 from pithead.store import Store
 
 SIDE = 700  # 5 × 5 tiles of 256 px that overlap by 128
@@ -258,22 +268,26 @@ def test_what_a_killed_driver_did_not_log_is_logged_later(archive: Archive, weig
 
 
 def test_processes_leave_the_same_bytes_though_they_are_killed(
-    archive: Archive, weights: Path, tmp_path: Path
+    archive: Archive, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored(archive, weights)
     whole = content(archive)
     other = elsewhere(archive, tmp_path)
     job = job_of(other, weights, part_tiles=4)
-    crew, killed = LocalCrew(job, 2), []
+    crew = LocalCrew(job, 2)
+    killed: list[int] = []
 
-    def kill(tally: Tally) -> None:
-        if tally.active and not killed:
+    def give(task: Task) -> None:
+        given(task)
+        if not killed:
             killed.extend(crew.processes)
             for process in killed:
                 os.kill(process, signal.SIGKILL)
 
+    given = crew.give
+    monkeypatch.setattr(crew, "give", give)
     try:
-        tally = drive(other, plan_of(other, weights), job, crew, kill)
+        tally = drive(other, plan_of(other, weights), job, crew)
     finally:
         crew.close()
     assert len(killed) == 2
@@ -347,3 +361,222 @@ def test_the_site_of_a_detection(archive: Archive) -> None:
     lone = replace(entry, sites=("camp",))
     assert site_of(box(5, 5, 6, 6), lone, {"camp": Site("camp")}) == "camp"
     assert site_of(box(5, 5, 6, 6), replace(entry, sites=()), sites) is None
+
+
+# --- ends that must not be endless, and scenes that must not be blamed
+
+
+def test_parts_that_cannot_be_read_back_end_in_a_failure(archive: Archive, weights: Path) -> None:
+    bad = archive.catalog.scenes()[0]
+    job = job_of(archive, weights, part_tiles=9)
+    shelf = part_shelf(job, bad)
+
+    def bend(task: Task, outcome: Outcome) -> Outcome:
+        if task.kind == "part" and task.entry == bad:
+            shelf.write("000000.part", b"as a broken disk gives it back")
+        return outcome
+
+    tally = drive(archive, plan_of(archive, weights), job, Hands(job, bend))
+    assert tally.done == 2
+    assert "cannot be read back" in tally.failures[bad.id]
+
+
+def test_what_is_gone_or_touched_in_a_run_is_scored_in_the_next(archive: Archive, weights: Path) -> None:
+    job, (moved, touched, _) = job_of(archive, weights), archive.catalog.scenes()
+    todo = plan_of(archive, weights)
+    away = Path(moved.href).rename(Path(moved.href).with_suffix(".away"))
+    os.utime(touched.href, ns=(1, 1))
+    tally = drive(archive, todo, job, Hands(job))
+    assert sorted(tally.failures) == sorted([moved.id, touched.id])
+    assert tally.told["eta_seconds"] == 0
+    away.rename(moved.href)
+    again = plan_of(archive, weights)
+    assert (again.aside, [e.id for e in again.todo]) == ((), [moved.id, touched.id])
+    assert drive(archive, again, job, Hands(job)).done == 2
+
+
+def test_the_log_keeps_no_paths(archive: Archive, weights: Path, tmp_path: Path) -> None:
+    job, entry = job_of(archive, weights), archive.catalog.scenes()[0]
+    todo = plan_of(archive, weights)
+    Path(entry.href).write_bytes(b"x")
+    assert str(tmp_path) in drive(archive, todo, job, Hands(job)).failures[entry.id]
+    (failed,) = [r.facts for r in archive.log.records() if r.kind == "run.failed"]
+    assert failed is not None
+    assert failed["error"].startswith(f"{entry.id} has changed")
+
+
+def test_a_run_that_is_done_needs_no_worker_to_end(archive: Archive, weights: Path) -> None:
+    job = job_of(archive, weights)
+
+    class Last(Hands):
+        """Whose only worker is dead once everything is done, and is not replaced."""
+
+        @property
+        def free(self) -> int:
+            return 0 if len(self.given) == 3 else super().free
+
+        def take(self, timeout_s: float) -> Sequence[tuple[Task, Outcome]]:
+            assert self._ended or len(self.given) < 3, "waits for a worker that nobody needs"
+            return super().take(timeout_s)
+
+    assert drive(archive, plan_of(archive, weights), job, Last(job)).done == 3
+
+
+def test_a_run_that_is_stopped_says_so(archive: Archive, weights: Path) -> None:
+    job = job_of(archive, weights)
+    states: list[str] = []
+
+    def bend(task: Task, outcome: Outcome) -> Outcome:
+        del task, outcome
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(archive, plan_of(archive, weights), job, Hands(job, bend), lambda t: states.append(t.state))
+    assert states == ["stopped"]
+
+
+def test_a_store_without_the_right_to_write_blames_no_scene(
+    archive: Archive, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StoreError("no right") from PermissionError(13, "Permission denied")
+
+    job = job_of(archive, weights)
+    monkeypatch.setattr("pithead.store.Store.put", refused)
+    with pytest.raises(StoreError, match="no right to read or write: Permission denied"):
+        drive(archive, plan_of(archive, weights), job, Hands(job))
+    assert plan_of(archive, weights).aside == ()
+
+
+def test_a_worker_that_hangs_is_replaced(
+    archive: Archive, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(archive, weights)
+    crew = LocalCrew(job, 1)
+    stopped: list[int] = []
+    give = crew.give
+
+    def stop_first(task: Task) -> None:
+        if not stopped:
+            stopped.extend(crew.processes)
+            os.kill(stopped[0], signal.SIGSTOP)
+            monkeypatch.setattr(Job, "patience_s", 1.0)
+        else:
+            monkeypatch.setattr(Job, "patience_s", 60.0)
+        give(task)
+
+    monkeypatch.setattr(crew, "give", stop_first)
+    try:
+        tally = drive(archive, plan_of(archive, weights), job, crew)
+    finally:
+        crew.close()
+    assert len(stopped) == 1
+    assert not set(stopped) & set(crew.processes)
+    assert (tally.done, tally.failures) == (3, {})
+
+
+def test_only_what_is_noted_is_forgiven(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = archive.catalog.scenes()
+    shelf = failed_shelf(archive.work_place, "0" * 64, OPTIONS)
+    removed: list[str] = []
+    set_aside(shelf, first, "broken")
+    monkeypatch.setattr("pithead.shelf.FolderShelf.remove", lambda _, name: removed.append(name))
+    forgive(shelf, [first, second])
+    assert removed == [f"{first.sha256}.json"]
+
+
+def test_results_are_not_lost_behind_another_store(archive: Archive, weights: Path, tmp_path: Path) -> None:
+    scored(archive, weights)
+    with pytest.raises(CatalogError, match="expected the store of this archive"):
+        Archive.open(archive.folder, str(tmp_path / "far"))
+    assert Archive.open(archive.folder, archive.store_place).store_place == archive.store_place
+
+
+def test_stores_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="a store that every process sees"):
+        Archive.open(tmp_path / "a", "memory://a", make=True)
+    (tmp_path / "a" / "archive.json").write_text("{}")
+    with pytest.raises(CatalogError, match=r"archive\.json, got another text"):
+        Archive.open(tmp_path / "a")
+
+
+def test_parts_stay_in_the_bucket_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pithead.store.Store.at", Store)
+    for name, place, work in [
+        ("a", "s3://camps", "s3://camps/work"),
+        ("b", "s3://camps/north", "s3://camps/north.work"),
+    ]:
+        assert Archive.open(tmp_path / name, place, make=True).work_place == work
+
+
+# --- exports
+
+
+def give_review(archive: Archive, row: Any) -> None:  # noqa: ANN401
+    told = Review(
+        detection=row["detection"], scene_sha256=row["scene_sha256"], class_name=row["class"],
+        decision="accept", reviewer="R", geometry=row["geometry"], note=f"seen at {row['site']}",
+    )  # fmt: skip
+    give_to_log(archive.log, told)
+
+
+def test_an_export_tells_nothing_of_other_camps(archive: Archive, weights: Path, tmp_path: Path) -> None:
+    entry = archive.catalog.scenes()[0]
+    assert entry.footprint is not None
+    west, south, east, north = entry.footprint.bounds
+    middle = (west + east) / 2
+    sites = {"Camp 1": box(west, south, middle, north), "Camp 2": box(middle, south, east, north)}
+    features = [
+        {
+            "type": "Feature",
+            "geometry": mapping(shape),
+            "properties": {"name": name, "aliases": [name.replace("Camp", "Old")]},
+        }
+        for name, shape in sites.items()
+    ]
+    path = tmp_path / "sites.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    use_sites(archive, path)
+    pixels = position_scene(SIDE, SIDE)
+    pixels[0, 0] = 9
+    take_scenes(archive, [str(write_scene(tmp_path / "more.tif", pixels))], None, Facts())
+    job = job_of(archive, weights, sites={site.name: site for site in archive.catalog.sites()})
+    drive(archive, plan_of(archive, weights), job, Hands(job))
+    rows = archive.store.detections()
+    for name in sites:
+        give_review(archive, rows[rows["site"] == name].iloc[0])
+    out = tmp_path / "camp1.geojson"
+    count = export(archive, out, None, "Old 1")
+    assert count == len(json.loads(out.read_text())["features"]) == (rows["site"] == "Camp 1").sum() > 0
+    chain = (tmp_path / "camp1.chain.jsonl").read_text()
+    assert "seen at Camp 1" in chain
+    assert "Camp 2" not in chain
+    assert "Camp 2" in archive.log.path.read_text()
+    assert not check(archive)
+
+
+def test_what_a_map_leaves_out_is_not_counted(archive: Archive, weights: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.png"
+    Image.fromarray(position_scene(SIDE, SIDE)).save(plain)
+    take_scenes(archive, [str(plain)], None, Facts(gsd_m=0.6))
+    scored(archive, weights)
+    rows = archive.store.detections()
+    shown = int((rows["frame"] == "lonlat").sum())
+    assert 0 < shown < len(rows)
+    assert export(archive, tmp_path / "map.geojson", None, None) == shown
+    assert export(archive, tmp_path / "all.csv", None, None) == len(rows)
+    made = [r.facts["rows"] for r in archive.log.records() if r.kind == "export.made" and r.facts]
+    assert made == [shown, len(rows)]
+
+
+def test_a_signature_of_another_log_is_found(archive: Archive, weights: Path) -> None:
+    scored(archive, weights)
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    signature = sign(archive.log, pem)
+    assert check(archive) == []
+    kept = [(r.kind, r.facts or {}) for r in archive.log.records()][:-1]
+    archive.log.path.unlink()
+    archive.log.append_many([*kept, ("head.signed", signature.facts or {})])
+    (fault,) = check(archive)
+    assert "the chain was written anew" in fault

@@ -14,13 +14,13 @@ from test_rescore import Hands, content, elsewhere, job_of, plan_of
 from test_scan import write_scene
 
 from pithead.errors import PitheadError
-from pithead.rescore import Archive, Job, Options, Tally, drive
+from pithead.rescore import Archive, Crew, Job, Options, Task, drive
 
 ray = pytest.importorskip("ray", reason="ray is not installed: the archive extra has it")
 
 
 @pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A cluster of this process: with "auto" a test would join any that runs on this machine."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     short = Path(tempfile.mkdtemp(prefix="ray"))  # paths of sockets have at most 107 bytes
@@ -67,6 +67,11 @@ pytestmark = [
 ]
 
 
+def told(crew: Crew) -> None:
+    for _ in range(120):
+        crew.take(0.5)
+
+
 @pytest.mark.usefixtures("cluster")
 def test_weights_that_no_actor_can_open_end_the_run(tmp_path: Path) -> None:
     from pithead.rescore.cluster import RayCrew
@@ -75,15 +80,14 @@ def test_weights_that_no_actor_can_open_end_the_run(tmp_path: Path) -> None:
     crew = RayCrew(job, "local", most=1)
     try:
         with pytest.raises(PitheadError, match=r"a worker cannot begin: .*WeightsError"):
-            for _ in range(120):
-                crew.take(0.5)
+            told(crew)
     finally:
         crew.close()
 
 
 @pytest.mark.usefixtures("cluster")
 def test_a_cluster_leaves_the_same_bytes_though_an_actor_is_killed(
-    make_onnx: MakeOnnx, tmp_path: Path
+    make_onnx: MakeOnnx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pithead.rescore.cluster import RayCrew
 
@@ -98,16 +102,19 @@ def test_a_cluster_leaves_the_same_bytes_though_an_actor_is_killed(
     drive(archive, plan_of(archive, weights), job, Hands(job))
     other = elsewhere(archive, tmp_path)
     job = job_of(other, weights, part_tiles=2)
-    crew, killed = RayCrew(job, "local", most=2), []
+    crew = RayCrew(job, "local", most=2)
+    killed: list[int] = []
 
-    def kill(tally: Tally) -> None:
-        if tally.active and not killed:
+    def give(task: Task) -> None:
+        given(task)
+        if not killed:
             killed.extend(actors()[:1])
-            for process in killed:
-                os.kill(process, signal.SIGKILL)
+            os.kill(killed[0], signal.SIGKILL)
 
+    given = crew.give
+    monkeypatch.setattr(crew, "give", give)
     try:
-        tally = drive(other, plan_of(other, weights), job, crew, kill)
+        tally = drive(other, plan_of(other, weights), job, crew)
     finally:
         crew.close()
     assert len(killed) == 1

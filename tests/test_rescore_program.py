@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import geopandas as gpd
@@ -127,3 +129,21 @@ def test_a_broken_scene_stops_no_other(tmp_path: Path, scenes: Path, weights: Pa
     os.utime(broken, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert "0 scenes to score" in call(archive, "--weights", weights)
     assert "1 scenes scored" in call(archive, "--weights", weights, "--retry-failed", "--workers", "1")
+
+
+def test_a_run_that_is_ended_by_its_manager_goes_on(tmp_path: Path, scenes: Path, weights: Path) -> None:
+    archive = tmp_path / "archive"
+    call(archive, "--add", scenes)
+    words = [archive, "--weights", weights, "--workers", "1"]
+    program = [sys.executable, ROOT / "inference" / "rescore.py", *words]
+    running = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    status = archive / "status.json"
+    until = time.monotonic() + 60
+    while not status.exists() and time.monotonic() < until:  # it is there before a worker is
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, told) == (130, "stopped\n")
+    assert json.loads(status.read_text())["state"] == "stopped"
+    assert "scored in" in call(*words)
+    assert "the log is whole" in call(archive, "--verify")

@@ -182,10 +182,15 @@ def test_errors_of_a_server_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf.at(f"memory://{uuid.uuid4()}")
     assert isinstance(shelf, RemoteShelf)
 
-    def refuse(*names: str, **more: object) -> None:
-        del names, more
-        raise PermissionError(errno.EACCES, "Access Denied")
+    class NoKeysError(Exception):
+        """As clients of object stores have them: no OSError."""
 
-    monkeypatch.setattr(type(shelf.system), "cat_file", refuse)
-    with pytest.raises(StoreError, match=r"expected to read memory://.*/a, got: Access Denied"):
-        shelf.read("a")
+    for error in (PermissionError(errno.EACCES, "Access Denied"), NoKeysError("Access Denied")):
+
+        def refuse(*names: str, told: Exception = error, **more: object) -> None:
+            del names, more
+            raise told
+
+        monkeypatch.setattr(type(shelf.system), "cat_file", refuse)
+        with pytest.raises(StoreError, match=r"expected to read memory://.*/a, got: Access Denied"):
+            shelf.read("a")

@@ -39,14 +39,17 @@ class Archive:
             make: Whether a folder without a catalogue gets one.
 
         Raises:
-            CatalogError: There is no catalogue and none is to be made, or another store is remembered.
+            CatalogError: There is no catalogue and none is to be made, or results lie in another store.
         """
         folder = Path(folder)
         fresh = make and not (folder / "catalog.json").exists()
         catalog = Catalog.make(folder) if fresh else Catalog.open(folder)
         place = _settled(folder, store)
         own = str((folder / "store").absolute())
-        work = str((folder / "work").absolute()) if place == own else f"{place.rstrip('/')}.work"
+        # Beside a bucket would be another bucket, which may be another's.
+        bucket = "://" in place and "/" not in place.partition("://")[2].rstrip("/")
+        beside = f"{place.rstrip('/')}{'/work' if bucket else '.work'}"
+        work = str((folder / "work").absolute()) if place == own else beside
         return cls(folder, catalog, Store.at(place), Log(folder / "log.jsonl"), place, work)
 
     @contextmanager
@@ -54,9 +57,15 @@ class Archive:
         """Hold the archive: two runs at once would do everything twice.
 
         Raises:
-            CatalogError: Another run holds it.
+            CatalogError: Another run holds it, or its folder cannot be written to.
         """
-        with (self.folder / LOCK).open("a") as file:
+        try:
+            held = (self.folder / LOCK).open("a")
+        except OSError as error:
+            raise CatalogError(
+                f"expected a folder to write to at {self.folder}, got: {error.strerror}; work on a copy"
+            ) from error
+        with held as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -71,9 +80,15 @@ def _settled(folder: Path, asked: str | None) -> str:
     """The place of the store: as it was settled before, or as it is asked for now."""
     path = folder / SETTINGS
     own = str((folder / "store").absolute())
-    settled = json.loads(path.read_text("utf-8"))["store"] if path.is_file() else None
+    settled = _remembered(path)
+    if settled is None and (folder / "store").exists():
+        settled = own
     if asked is not None and "://" not in asked:
         asked = str(Path(asked).absolute())
+    if asked is not None and asked.startswith("memory://"):
+        raise CatalogError(
+            f"expected a store that every process sees, got {asked}: name a folder or a bucket"
+        )
     if asked is not None and settled is not None and asked != settled:
         raise CatalogError(
             f"expected the store of this archive, {settled}, got {asked}: to move a store, copy it and mend "
@@ -82,3 +97,13 @@ def _settled(folder: Path, asked: str | None) -> str:
     if asked is not None and settled is None and asked != own:
         write_whole(path, json.dumps({"store": asked}, indent=2) + "\n")
     return asked or settled or own
+
+
+def _remembered(path: Path) -> str | None:
+    """The store that a file of settings names; None without one."""
+    try:
+        return str(json.loads(path.read_text("utf-8"))["store"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CatalogError(f'expected {{"store": "PLACE"}} in {path}, got another text: {error!r}') from error

@@ -46,7 +46,7 @@ class RayCrew:
         self._kind: Any = ray.remote(num_cpus=cpus, num_gpus=gpus_each, max_restarts=0)(_Actor)
         self._starting: dict[Any, Any] = {}
         self._idle: list[Any] = []
-        self._busy: dict[Any, tuple[Any, Task]] = {}
+        self._busy: dict[Any, tuple[Any, Task, float]] = {}
         self._looked = self._seen = 0.0
         self._grow()
 
@@ -69,7 +69,7 @@ class RayCrew:
         if not self._idle:
             raise ValueError("expected a free worker, got none: ask `free` first")
         actor = self._idle.pop()
-        self._busy[actor.do.remote(task)] = actor, task
+        self._busy[actor.do.remote(task)] = actor, task, time.monotonic()
 
     def take(self, timeout_s: float) -> Sequence[tuple[Task, Outcome]]:
         """Every task that has ended, waiting at most so long for one.
@@ -85,18 +85,21 @@ class RayCrew:
         done, _ = self._ray.wait(open_, num_returns=len(open_), timeout=0)
         if not done:
             done, _ = self._ray.wait(open_, num_returns=1, timeout=timeout_s)
+        overdue = time.monotonic() - self._job.patience_s
+        for actor in [actor for actor, _, since in self._busy.values() if since < overdue]:
+            self._ray.kill(actor)  # then its task is lost
         return [ended for ref in done for ended in self._heard(ref)]
 
     def close(self) -> None:
         """End every actor, and leave the cluster if this crew has joined it."""
-        for actor in [*self._starting.values(), *self._idle, *(actor for actor, _ in self._busy.values())]:
+        for actor in [*self._starting.values(), *self._idle, *(actor for actor, *_ in self._busy.values())]:
             self._ray.kill(actor)
         if self._ours:
             self._ray.shutdown()
 
     def _heard(self, ref: Any) -> list[tuple[Task, Outcome]]:  # noqa: ANN401 (ray publishes no type of it)
         starting = self._starting.pop(ref, None)
-        actor, task = (starting, None) if starting is not None else self._busy.pop(ref)
+        actor, task, _ = (starting, None, 0) if starting is not None else self._busy.pop(ref)
         try:
             outcome = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:

@@ -76,7 +76,7 @@ class _Run:
                 self._part(task, outcome)
             case "full":
                 raise StoreError(
-                    f"{outcome.error} in {self.job.store} or {self.job.work}: make room and run again; what "
+                    f"{outcome.error} in {self.job.store} or {self.job.work}: mend that and run again; what "
                     "is done is kept"
                 )
             case "changed":

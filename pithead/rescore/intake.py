@@ -82,6 +82,9 @@ def take_stac(archive: Archive, path: Path, site: str | None, *, fetch: bool = F
 def _logged(archive: Archive, taken: Sequence[Taken], failed: list[tuple[str, str]]) -> News:
     fresh = [one for one in taken if one.news == "new"]
     archive.log.append_many([("scene.added", scene_facts(one.entry)) for one in fresh])
+    # Apart, since an export of one camp takes the records of a scene with it that may show others too.
+    shown = [{"scene": one.entry.id, "sites": list(one.entry.sites)} for one in fresh if one.entry.sites]
+    archive.log.append_many([("scene.sited", facts) for facts in shown])
     replaced = [old for one in taken for old in one.replaced]
     archive.log.append_many([("scene.changed", {"scene": old}) for old in replaced])
     return News(len(fresh), len(taken) - len(fresh), tuple(failed))
@@ -96,7 +99,6 @@ def scene_facts(entry: Entry) -> dict[str, Any]:
         "bytes": entry.bytes,
         "acquired": None if entry.acquired is None else entry.acquired.isoformat(),
         "sensor": entry.sensor,
-        "sites": list(entry.sites),
     }
 
 

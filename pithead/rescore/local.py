@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -27,6 +28,8 @@ class _Hand:
     pipe: Connection
     ready: bool = False
     task: Task | None = None
+    since: float = 0.0
+    """When it was given its task."""
 
 
 class LocalCrew:
@@ -74,7 +77,7 @@ class LocalCrew:
         """
         for hand in self._hands:
             if hand.ready and hand.task is None:
-                hand.task = task
+                hand.task, hand.since = task, time.monotonic()
                 with contextlib.suppress(OSError):
                     hand.pipe.send(task)
                 return
@@ -90,6 +93,11 @@ class LocalCrew:
         ended: list[tuple[Task, Outcome]] = []
         for pipe in wait(list(pipes), timeout_s):
             ended += self._heard(pipes[pipe])  # type: ignore[index]  # only pipes were waited for
+        overdue = time.monotonic() - self._job.patience_s
+        for number, hand in enumerate(self._hands):
+            if hand.task is not None and hand.since < overdue:
+                hand.process.kill()
+                ended += self._buried(number)
         return ended
 
     def close(self) -> None:

@@ -44,6 +44,11 @@ class Job:
         if self.part_tiles < 1:
             raise OptionError(f"expected parts of at least 1 tile, got {self.part_tiles}")
 
+    @property
+    def patience_s(self) -> float:
+        """How long a task may take before its worker is held to hang, as on a disk that no longer answers."""
+        return 3600.0 + 30.0 * self.part_tiles
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -60,7 +65,8 @@ class Outcome:
 
     `finished`: the record is in the store. `split`: the scene is large, and of its parts these are missing.
     `part`: that part is done. `failed`: `error` says why. `changed`: the scene is no longer what the
-    catalogue knows. `full`: there is no room to write. `lost`: the worker died, told by the crew.
+    catalogue knows. `full`: there is no room, or no right, to write. `lost`: the worker died or hung, told
+    by the crew.
     """
 
     end: End

@@ -23,7 +23,7 @@ from pithead import __version__
 from pithead.card import Card
 from pithead.catalog import Entry, Site
 from pithead.detector import Detector
-from pithead.errors import WeightsError
+from pithead.errors import StoreError, WeightsError
 from pithead.imagery import Scene, open_scene
 from pithead.rescore.parts import count_of, decode, encode, slice_of
 from pithead.rescore.task import Job, Outcome, Task
@@ -209,6 +209,10 @@ def _pixels(seen: TileDetections) -> int:
     return round(seen.valid_px / (seen.grid.scale_x * seen.grid.scale_y))
 
 
+def _is_refused(error: OSError) -> bool:
+    return isinstance(error, PermissionError) or error.errno == errno.EROFS
+
+
 def _failed(error: Exception) -> Outcome:
     if isinstance(error, _ChangedError):
         return Outcome("changed", error=str(error))
@@ -216,6 +220,8 @@ def _failed(error: Exception) -> Outcome:
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             return Outcome("full", error=f"no room to write: {os.strerror(cause.errno)}")
+        if isinstance(error, StoreError) and isinstance(cause, OSError) and _is_refused(cause):
+            return Outcome("full", error=f"no right to read or write: {cause.strerror or cause}")
         cause = cause.__cause__
     name = type(error).__name__
     return Outcome("failed", error=f"{name}: {' '.join(str(error).split())}")
