@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -198,11 +198,12 @@ def rescore(
         raise OptionError("expected --weights with --dry-run: what is left to do depends on them")
     opened = Archive.open(archive, upkeep.store, make=makes)
     out = Console(quiet=upkeep.quiet, soft_wrap=True, highlight=False)
-    with opened.alone():
-        _take_in(opened, intake, facts, site, out)
-        if scoring.weights is not None:
+    _take_in(opened, intake, facts, site, out)
+    if scoring.weights is not None:
+        # Only one run may score; whoever looks, exports or verifies need not wait for it.
+        with nullcontext() if scoring.dry_run else opened.alone():
             _score(opened, scoring, options, site, upkeep, out)
-        _keep_up(opened, scoring, site, upkeep, out)
+    _keep_up(opened, scoring, site, upkeep, out)
 
 
 def _take_in(archive: Archive, asked: Intake, facts: Facts, site: str | None, out: Console) -> None:

@@ -177,6 +177,13 @@ def test_a_killed_scene_goes_on_where_it_was(archive: Archive, weights: Path) ->
     assert worker.do(Task("join", entry)).missing == (0, 1, 2, 3, 4)
 
 
+def test_a_worker_that_died_before_it_could_say_so(archive: Archive, weights: Path) -> None:
+    job, entry = job_of(archive, weights, part_tiles=5), archive.catalog.scenes()[0]
+    first = Worker(job_of(archive, weights)).do(Task("open", entry))
+    again = Worker(job).do(Task("join", entry))
+    assert (again.end, again.record, again.tiles) == ("finished", first.record, 0)
+
+
 def test_a_scene_that_fails_three_times_stops_no_other(archive: Archive, weights: Path) -> None:
     bad = archive.catalog.scenes()[1]
 

@@ -220,7 +220,8 @@ def reconcile(archive: Archive, weights_sha256: str, options_sha256: str) -> int
     run = {"weights_sha256": weights_sha256, "options_sha256": options_sha256}
     told = (record.facts for record in archive.log.records() if record.kind == "run.finished")
     known = {facts["scene_sha256"] for facts in told if facts and run.items() <= facts.items()}
-    missed = sorted(archive.store.finished(weights_sha256, options_sha256) - known)
+    mine = {entry.sha256 for entry in archive.catalog.scenes()}  # a store may be shared by several archives
+    missed = sorted(archive.store.finished(weights_sha256, options_sha256) & mine - known)
     names = (f"{RunRecord.folder(weights_sha256, options_sha256)}/{scene}.json" for scene in missed)
     late = [run_facts(archive.store.record(name)) for name in names]
     archive.log.append_many([("run.finished", {**facts, "late": True}) for facts in late])

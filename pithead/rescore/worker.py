@@ -71,6 +71,8 @@ class Worker:
         return replace(outcome, model_s=self._detector.seconds, busy_s=seconds, host=platform.node())
 
     def _done(self, task: Task) -> Outcome:
+        if task.kind != "part" and (record := self._known(task.entry)) is not None:
+            return Outcome("finished", record=record)  # by a worker that died before it could say so
         scene, began = self._opened(task.entry), datetime.now(UTC)
         card, options = self._detector.card, self._job.options
         grid = Grid.of(scene, card.gsd_m, card.tile_px, options.overlap_px)
@@ -90,6 +92,12 @@ class Worker:
             return Outcome("split", missing=missing, parts=parts)
         whole = joined([seen for seen in found.values() if seen is not None])
         return self._finished(task.entry, scene, whole, began, counted=False)
+
+    def _known(self, entry: Entry) -> RunRecord | None:
+        """The record of a scene that is in the store already."""
+        folder = RunRecord.folder(self._job.weights_sha256, self._job.options.sha256)
+        name = f"{folder}/{entry.sha256}.json"
+        return self._store.record(name) if self._store.shelf.exists(name) else None
 
     def _finished(
         self, entry: Entry, scene: Scene, seen: TileDetections, began: datetime, *, counted: bool = True
