@@ -4,21 +4,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from pithead.changes import Judged, Requirement, compare, figures, judge, names, queue_of
-from pithead.changes.archive import portions, rows_of, said_in, side_of
+from pithead.changes.archive import portions, rows_of, said_in
 from pithead.changes.chips import chips as cut
 from pithead.changes.output import write_changes
-from pithead.changes.words import about
+from pithead.changes.sides import Asked, sides_of
+from pithead.changes.words import about, sides
 from pithead.errors import OptionError
 from pithead.evaluation.page import text
 from pithead.program import run
 from pithead.rescore import Archive
 
 app = App(name="compare.py")
-COLUMNS = ("old", "new", "kept", "moved", "lost", "gained", "score_change_median", "recall_on_accepted")
+COLUMNS = {
+    "old": "old", "new": "new", "kept": "kept", "moved": "moved", "lost": "lost", "gained": "gained",
+    "score_change_median": "score\nchange", "recall_on_accepted": "recall",
+}  # fmt: skip
+"""Figures of the table, by heading; two headings are as narrow as their figures."""
 NOT_MET = 1
 
 
@@ -48,9 +54,11 @@ def compare_weights(  # noqa: PLR0913 (options of a command line)
     archive
         The folder of the archive.
     old
-        The weights in use: a file, a sha256 or the beginning of one, or their name in the store.
+        The weights in use: a file, a sha256 or the beginning of one, or their name in the store. Of several
+        weights of that name, the last that came into the log before the new ones.
     new
-        The weights that may replace them, as --old.
+        The weights that may replace them, as --old; of several weights of that name, the last that came into
+        the log. So --old starter --new starter compares the last two of that name.
     out
         Where the results go.
     require
@@ -58,7 +66,8 @@ def compare_weights(  # noqa: PLR0913 (options of a command line)
         "lost_share.mine_head <= 0.05"; may be given several times. A figure that cannot be told, since nobody
         has reviewed anything, does not meet it.
     old_options
-        The beginning of the sha256 of the options, where the old weights were run with several.
+        The beginning of the sha256 of the options, where the old weights were run with several; else the
+        options that both sides have, if there is one such set.
     new_options
         The same of the new weights.
     chips
@@ -70,8 +79,7 @@ def compare_weights(  # noqa: PLR0913 (options of a command line)
         raise OptionError(f"expected 0 chips or more, got {chips}")
     asked = [Requirement.read(one) for one in require]
     place = Archive.open(archive)
-    first = side_of(place.store, old, old_options)
-    second = side_of(place.store, new, new_options, beside=first)
+    first, second = sides_of(place.store, place.log, Asked(old, old_options), Asked(new, new_options))
     comparison = compare(first, second, portions(place.store, first, second), said_in(place.log))
     judged = judge(asked, names(comparison))
     numbers, queue = figures(comparison), queue_of(comparison.changed)
@@ -83,27 +91,38 @@ def compare_weights(  # noqa: PLR0913 (options of a command line)
         second.options,
     )
     write_changes(out, comparison, numbers, queue, pictures, judged)
-    _tell(numbers, judged, about(numbers, queue), out, quiet=quiet)
+    _tell(numbers, judged, (sides(comparison), about(numbers, queue)), out, quiet=quiet)
     if not all(one.met for one in judged):
         raise SystemExit(NOT_MET)
 
 
-def _tell(numbers: dict[str, Any], judged: tuple[Judged, ...], words: str, out: Path, *, quiet: bool) -> None:
-    """Print a table, a sentence and the conditions."""
-    console = Console(soft_wrap=True)
+def _tell(
+    numbers: dict[str, Any], judged: tuple[Judged, ...], words: tuple[str, ...], out: Path, *, quiet: bool
+) -> None:
+    """Print a table, sentences and the conditions."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     if not quiet:
-        table = Table()
-        table.add_column("class", no_wrap=True)
-        for column in COLUMNS:
-            table.add_column(column.replace("_", " "), overflow="fold", justify="right")
-        for name, row in {**numbers["classes"], "all": numbers["all"]}.items():
-            table.add_row(name, *(text(row[column]) for column in COLUMNS))
+        table = _table(numbers)
+        # A figure that is cut says something else: what is wider than the terminal runs on.
+        wide = console.measure(table, options=console.options.update(max_width=1000)).maximum
+        console.width = max(console.width, wide)
         console.print(table)
-        console.print(words)
-        console.print(out / "index.html")
+        for line in (*words, str(out / "index.html")):
+            console.print(line)
     for one in judged:
         if not (quiet and one.met):
-            console.print(one.told, highlight=False, markup=False)
+            console.print(one.told)
+
+
+def _table(numbers: dict[str, Any]) -> Table:
+    """The figures of each class, without lines between them: 80 columns hold it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("class", no_wrap=True)
+    for heading in COLUMNS.values():
+        table.add_column(heading, no_wrap=True, justify="right", vertical="bottom")
+    for name, row in {**numbers["classes"], "all": numbers["all"]}.items():
+        table.add_row(name, *(text(row[column]) for column in COLUMNS))
+    return table
 
 
 if __name__ == "__main__":

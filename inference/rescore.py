@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +22,12 @@ from pithead.program import run
 from pithead.rescore import Archive, Choice, Crew, Job, LocalCrew, Options, Plan, Tally, cores, gpus
 from pithead.rescore.board import Board
 from pithead.rescore.drive import drive, reconcile
+from pithead.rescore.export import export
 from pithead.rescore.intake import note_changes, register, take_results, take_scenes, take_stac, use_sites
+from pithead.rescore.overview import overview
 from pithead.rescore.parts import TILES
 from pithead.rescore.plan import plan
-from pithead.rescore.upkeep import check, compact, export, sign_head
+from pithead.rescore.upkeep import check, compact, sign_head
 from pithead.sidefiles import Facts
 
 app = App(name="rescore.py")
@@ -154,14 +156,16 @@ class Upkeep:
     store: str | None = None
     """Where what is found goes, when an archive is begun: a folder, or s3://…; else in the archive."""
     verify: Annotated[bool, Flag] = False
-    """Hash everything again: the log, every result and every scene; names what is broken, exit 1."""
+    """Hash everything again: the log, every result and every scene; what is broken is named."""
     compact: Annotated[bool, Flag] = False
     """Join the store's small files."""
     export: Path | None = None
-    """Write what was found to FILE.gpkg, .geojson or .csv, with its part of the log beside it; --weights
-    chooses whose results, else those of all weights and options stand side by side."""
+    """Write what was found to FILE.gpkg, .geojson or .csv; beside it FILE.scenes.csv, the scenes that were
+    looked at, and FILE.chain.jsonl, their part of the log. --weights, --site, --since and --aoi choose."""
+    every: Annotated[bool, Flag] = False
+    """Export the results of all weights and options side by side."""
     sign: Path | None = None
-    """Sign the head of the log with an ed25519 key (PEM)."""
+    """Sign the head of the log with an ed25519 key (PEM), with --export after its record."""
     status: Path | None = None
     """Where figures go while it runs (JSON, and .prom for Prometheus); else ARCHIVE/status.json."""
     metrics_port: int | None = None
@@ -194,8 +198,7 @@ def rescore(
     """
     makes = bool(intake.add or intake.take or intake.sites or intake.scans)
     facts, options = intake.facts, scoring.options
-    if scoring.dry_run and scoring.weights is None:
-        raise OptionError("expected --weights with --dry-run: what is left to do depends on them")
+    _check_asked(intake, scoring, upkeep)
     opened = Archive.open(archive, upkeep.store, make=makes)
     out = Console(quiet=upkeep.quiet, soft_wrap=True, highlight=False)
     _take_in(opened, intake, facts, site, out)
@@ -204,6 +207,28 @@ def rescore(
         with nullcontext() if scoring.dry_run else opened.alone():
             _score(opened, scoring, options, site, upkeep, out)
     _keep_up(opened, scoring, site, upkeep, out)
+    if not (makes or scoring.weights or upkeep.compact or upkeep.export or upkeep.sign or upkeep.verify):
+        for line in overview(opened):
+            out.print(line)
+
+
+def _check_asked(intake: Intake, scoring: Scoring, upkeep: Upkeep) -> None:
+    """Refuse, before anything is done, what cannot be meant.
+
+    Raises:
+        OptionError: A dry run that would write, or one without weights; or nobody would work.
+    """
+    if scoring.dry_run and scoring.weights is None:
+        raise OptionError("expected --weights with --dry-run: what is left to do depends on them")
+    writes = (intake.add, intake.take, intake.scans, intake.sites, upkeep.compact, upkeep.export, upkeep.sign)
+    if scoring.dry_run and any(writes):
+        raise OptionError(
+            "expected --dry-run with nothing that writes: leave out what takes in, exports or signs"
+        )
+    if scoring.workers is not None and scoring.workers < 1:
+        raise OptionError(f"expected at least 1 worker, got {scoring.workers}")
+    if scoring.threads < 1:
+        raise OptionError(f"expected at least 1 thread, got {scoring.threads}")
 
 
 def _take_in(archive: Archive, asked: Intake, facts: Facts, site: str | None, out: Console) -> None:
@@ -214,13 +239,17 @@ def _take_in(archive: Archive, asked: Intake, facts: Facts, site: str | None, ou
         news.append(take_scenes(archive, asked.add, site, facts, fetch=asked.fetch))
     failed = [pair for one in news for pair in one.failed]
     if news:
-        out.print(f"{sum(one.new for one in news)} new scenes, {sum(one.known for one in news)} known before")
+        fresh, known = sum(one.new for one in news), sum(one.known for one in news)
+        amended, moved = sum(one.amended for one in news), sum(one.moved for one in news)
+        out.print(f"{_many(fresh, 'new scene')}, {known} known before ({amended} amended, {moved} moved)")
+    for remark in (remark for one in news for remark in one.remarks):
+        out.print(remark)
     for folder in asked.scans:
-        out.print(f"{take_results(archive, folder, site)} results of scans from {folder}")
+        out.print(f"{_many(take_results(archive, folder, site), 'result')} of scans from {folder}")
     for path, reason in failed:
         out.print(f"not taken in: {path}: {reason}")
     if failed:
-        raise SceneError(f"{len(failed)} scenes were not taken in, for the reasons above")
+        raise SceneError(f"{_many(len(failed), 'scene')} not taken in, for the reasons above")
 
 
 def _score(
@@ -239,6 +268,7 @@ def _score(
     archive.store.tidy()
     reconcile(archive, detector.sha256, options.sha256)
     if not todo.todo:
+        _refuse_left_out(todo, 0)
         return
     register(archive, detector)
     job = Job(
@@ -255,10 +285,21 @@ def _score(
 
         tally = drive(archive, todo, job, crew, watch)
     out.print(_told_end(tally))
-    if tally.failures:
+    _refuse_left_out(todo, len(tally.failures))
+
+
+def _refuse_left_out(todo: Plan, failed: int) -> None:
+    """End with an error where scenes that were meant have no result: who runs this by night must notice.
+
+    Raises:
+        SceneError: There are such.
+    """
+    left = failed + len(todo.aside) + len(todo.changed) + len(todo.gone)
+    if left:
+        of = len(todo.todo) + todo.finished + left - failed
         raise SceneError(
-            f"{len(tally.failures)} of {len(todo.todo)} scenes were set aside: mend them and run again with "
-            "--retry-failed"
+            f"{left} of {of} scenes have no result, named above with the reason: mend them, and try those "
+            "that failed again with --retry-failed"
         )
 
 
@@ -266,12 +307,14 @@ def _tell_plan(todo: Plan, detector: Detector, workers: int, out: Console) -> No
     """What is to be done, with an estimate of the time from one tile that goes through the model now."""
     tile_s = _seconds_of_a_tile(detector) if todo.todo else 0.0
     out.print(
-        f"{len(todo.todo)} scenes to score, {todo.km2:,.1f} km², {todo.tiles:,} tiles, about "
-        f"{timedelta(seconds=round(todo.tiles * tile_s / workers))} with {workers} workers; "
+        f"{_many(len(todo.todo), 'scene')} to score, {todo.km2:,.1f} km², {todo.tiles:,} tiles, about "
+        f"{timedelta(seconds=round(todo.tiles * tile_s / workers))} with {_many(workers, 'worker')}; "
         f"{todo.finished} scored before"
     )
     for entry in todo.changed:
-        out.print(f"changed since it was taken in, not scored: {entry.id} (take it in again with --add)")
+        out.print(f"changed since it was taken in, not scored: {entry.id}")
+    if todo.changed:
+        out.print("(put their bytes back, or take in what is there now, both with --add)")
     for entry in todo.gone:
         out.print(f"not there, not scored: {entry.id}")
     for entry, reason in todo.aside:
@@ -335,31 +378,39 @@ def _progress(tally: Tally) -> Table:
 
 def _told_end(tally: Tally) -> str:
     told = tally.told
-    lines = [
-        (
-            f"{tally.done} scenes scored in {timedelta(seconds=round(tally.seconds))}: {tally.km2:,.2f} km², "
-            f"{told['km2_per_second']:.3f} km²/s, {told['mpx_per_second']:.2f} Mpx/s, "
-            f"{told['model_share']:.0%} of the workers' time was the bare model"
-        )
-    ]
+    took = timedelta(seconds=round(tally.seconds))
+    first = (
+        f"{_many(tally.done, 'scene')} scored in {took}: {tally.km2:,.2f} km², "
+        f"{told['km2_per_second']:.3f} km²/s, {told['mpx_per_second']:.2f} Mpx/s, "
+        f"{told['model_share']:.0%} of the workers' time was the bare model"
+    )
+    lines = [first]
     lines += [f"set aside: {scene}: {reason}" for scene, reason in sorted(tally.failures.items())]
     return "\n".join(lines)
+
+
+def _many(count: int, what: str) -> str:
+    """`1 scene`, `2 scenes`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _keep_up(archive: Archive, scoring: Scoring, site: str | None, upkeep: Upkeep, out: Console) -> None:
     if upkeep.compact:
         out.print(f"{compact(archive)} files joined")
-    if upkeep.sign is not None:
+    if upkeep.export is not None:
+        wanted = None if scoring.weights is None else (sha256_of(scoring.weights), scoring.options.sha256)
+        choice = replace(scoring.choice(site), limit=None)
+        found, looked = export(archive, upkeep.export, choice, wanted, every=upkeep.every, key=upkeep.sign)
+        signed = "" if upkeep.sign is None else ", signed"
+        out.print(f"{_many(found, 'detection')} of {_many(looked, 'scene')} in {upkeep.export}{signed}")
+    elif upkeep.sign is not None:
         out.print(f"signed: {sign_head(archive, upkeep.sign)}")
-    if upkeep.export is not None:  # after signing, so that it carries the signature
-        sha256 = None if scoring.weights is None else sha256_of(scoring.weights)
-        out.print(f"{export(archive, upkeep.export, sha256, site)} detections in {upkeep.export}")
     if upkeep.verify:
         faults = check(archive)
         for fault in faults:
             out.print(fault)
         if faults:
-            raise EvidenceError(f"{len(faults)} faults were found, named above: nothing was changed")
+            raise EvidenceError(f"{_many(len(faults), 'fault')} found, named above: nothing was changed")
         out.print("the log is whole, and every result and every scene is what it was")
 
 

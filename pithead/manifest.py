@@ -71,6 +71,21 @@ def check(path: Path, sha256: str) -> None:
         )
 
 
+def standing(path: Path, sha256: str) -> str:
+    """What the list beside weights says of a file with that hash.
+
+    "listed", "other hash", "not listed", "none" where there is no list, "unreadable" where it is none.
+    """
+    try:
+        tables = read_entries(path.parent)
+    except WeightsError:
+        return "unreadable"
+    if tables is None:
+        return "none"
+    wanted = [table["sha256"] for table in tables.values() if table["file"] == path.name]
+    return "listed" if sha256 in wanted else "other hash" if wanted else "not listed"
+
+
 def register(path: Path, card: Card) -> tuple[str, ...]:
     """List weights with what their card says in the folder's list, which is made if there is none.
 

@@ -179,6 +179,25 @@ def test_a_remote_scene_is_hashed_if_asked_for(catalog: Catalog, server: Server,
     assert catalog.state(entry, verify=True) == "changed"
 
 
+def test_a_remote_scene_that_is_gone_is_found_on_this_machine(
+    catalog: Catalog, server: Server, tmp_path: Path
+) -> None:
+    content = scene_bytes(tmp_path)
+    address = put(server, "/a.tif", content, "v1")
+    catalog.take([Offer(address, sha256=hashlib.sha256(content).hexdigest())])
+    copy = tmp_path / "copy.tif"
+    copy.write_bytes(content)
+    server.status = 503  # it may be there
+    assert catalog.take([Offer(str(copy))])[0].news == "copy"
+    server.status = 0
+    del server.files["/a.tif"]
+    (taken,) = catalog.take([Offer(str(copy))])
+    assert (taken.news, taken.entry.href, taken.entry.copies) == ("moved", str(copy), ())
+    assert (taken.entry.mtime_ns, taken.entry.etag) == (copy.stat().st_mtime_ns, None)
+    # What was stated was read now.
+    assert taken.amended == {"identity": ("stated", "bytes")}
+
+
 def test_a_server_that_knows_neither_head_nor_etag(catalog: Catalog, server: Server, tmp_path: Path) -> None:
     content = scene_bytes(tmp_path)
     server.knows_head = False

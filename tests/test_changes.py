@@ -28,6 +28,7 @@ from pithead.changes import (
 )
 from pithead.changes.ground import Ground, as_lines
 from pithead.changes.pairs import Pairs, along, beyond_m
+from pithead.changes.words import about
 from pithead.errors import CatalogError, OptionError
 
 SCENE, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
@@ -476,6 +477,31 @@ def test_the_queue_goes_by_effect() -> None:
     assert queue["old_score"].iloc[1:3].tolist() == [0.9, 0.6]
     assert queue["shift_m"].iloc[4:6].tolist() == pytest.approx([14, 12], abs=0.05)
     assert queue["rank"].tolist() == list(range(1, 11))
+
+
+def test_what_is_to_be_looked_at_adds_up() -> None:
+    old: list[Row] = [
+        ("coal_heap", 0.9, square(0, 0)),  # kept
+        ("coal_heap", 0.9, square(100, 0)),  # another score
+        ("coal_heap", 0.9, square(200, 0)),  # moved
+        ("coal_heap", 0.9, square(300, 0)),  # lost
+        ("coal_heap", 0.9, square(400, 0)),  # lost, as a person wants it
+    ]
+    new: list[Row] = [
+        ("coal_heap", 0.9, square(0, 0)),
+        ("coal_heap", 0.5, square(100, 0)),
+        ("coal_heap", 0.9, square(212, 0)),
+    ]
+    told = compared(old, new, [said("coal_heap", square(400, 0), "reject")])
+    numbers, queue = figures(told), queue_of(told.changed)
+    assert about(numbers, queue) == (
+        "1 scenes scored by both, 2.00 km²: 2 objects kept, 1 moved, 2 lost, 0 gained. "
+        "To be looked at: 3 = 1 moved + 1 lost + 1 kept but with another score."
+    )
+    # A kept one that a person had rejected elsewhere is told apart, and nothing is no sum.
+    against = queue.assign(kind="kept", effect="contradicts a review")
+    assert about(numbers, against).endswith("To be looked at: 3 = 3 kept against a review.")
+    assert about(numbers, queue.iloc[:0]).endswith("To be looked at: 0.")
 
 
 # --- the gate

@@ -24,8 +24,10 @@ from test_scan import write_scene
 
 from pithead.card import Card
 from pithead.catalog import Entry
-from pithead.changes.archive import portions, said_by, said_in, side_of, weights_in
+from pithead.changes import Side
+from pithead.changes.archive import portions, said_by, said_in
 from pithead.changes.chips import NEW, OLD
+from pithead.changes.sides import Asked, sides_of, weights_in
 from pithead.detections import Coverage, Detections, SceneLine
 from pithead.errors import OptionError, WeightsError
 from pithead.files import sha256_of
@@ -167,59 +169,104 @@ def compared(archive: Archive, out: Path, *options: str) -> int:
 # --- sides
 
 
+def sides(archive: Archive, old: str | Asked, new: str | Asked) -> tuple[Side, Side]:
+    pair = (one if isinstance(one, Asked) else Asked(one) for one in (old, new))
+    return sides_of(archive.store, archive.log, *pair)
+
+
+def chosen(archive: Archive, old: str, new: str) -> tuple[str, str]:
+    """The first letters of the hashes of the weights that are meant."""
+    first, second = sides(archive, old, new)
+    return first.weights_sha256[0], second.weights_sha256[0]
+
+
+def logged(archive: Archive, *weights: str) -> None:
+    for sha256 in weights:
+        archive.log.append("weights.registered", {"weights_sha256": sha256})
+
+
 def test_weights_go_by_name_hash_and_file(scored: Archive, card: Card, tmp_path: Path) -> None:
     assert [(known.name, known.scenes) for known in weights_in(scored.store)] == [
         ("heaps-a", 3),
         ("heaps-b", 2),
     ]
+    assert all("coal_heap" in known.classes for known in weights_in(scored.store))
     for asked in ("heaps-a", A, "aaaa"):
-        assert side_of(scored.store, asked).weights_sha256 == A
+        assert chosen(scored, asked, "heaps-b") == ("a", "b")
     file = tmp_path / "some.onnx"
     file.write_bytes(b"weights")
     with pytest.raises(WeightsError, match=r"rescore\.py .*heaps-a \(aaaaaaaaaaaa, 3 scenes\), heaps-b"):
-        side_of(scored.store, str(file))
+        sides(scored, "heaps-a", str(file))
+    put(scored, card, scored.catalog.scenes()[0], sha256_of(file), [], name="heaps-a")
+    assert sides(scored, "heaps-b", str(file))[1].weights_sha256 == sha256_of(file)
+    # The name is that of two now, and one of them is named more clearly.
+    assert chosen(scored, "heaps-a", str(file))[0] == "a"
+    with pytest.raises(WeightsError, match="'heaps-a', which is 2 of them"):
+        sides(scored, "heaps-a", "heaps-b")
+
+
+def test_of_weights_with_one_name_the_last_two_are_meant(scored: Archive, card: Card) -> None:
     entry = scored.catalog.scenes()[0]
-    put(scored, card, entry, sha256_of(file), [], name="heaps-a")
-    assert side_of(scored.store, str(file)).weights_sha256 == sha256_of(file)
-    with pytest.raises(WeightsError, match="which is 2 of them"):
-        side_of(scored.store, "heaps-a")
+    for letter in "cde":
+        put(scored, card, entry, letter * 64, [], name="starter")
+    with pytest.raises(WeightsError, match="3 of them"):  # the log does not say which came last
+        sides(scored, "starter", "starter")
+    logged(scored, A, "d" * 64, "c" * 64, "e" * 64, B)
+    assert chosen(scored, "starter", "starter") == ("c", "e")
+    assert chosen(scored, "starter", "cccc") == ("d", "c")
+    assert chosen(scored, "starter", "heaps-b") == ("e", "b")
+    assert chosen(scored, "eeee", "starter") == ("e", "c")
+    with pytest.raises(WeightsError, match="3 of them"):  # none of them came before
+        sides(scored, "starter", "heaps-a")
+    old, new = sides(scored, "starter", "starter")
+    assert old.since is not None
+    assert new.since is not None
+    assert old.since <= new.since
 
 
 @pytest.mark.parametrize("asked", ["heaps", "aaa", "c" * 64, "AAAA", ""])
 def test_unknown_weights_list_the_known_ones(scored: Archive, asked: str) -> None:
     with pytest.raises(WeightsError, match=r"none of these.*heaps-a.*heaps-b"):
-        side_of(scored.store, asked)
+        sides(scored, asked, "heaps-b")
 
 
 def test_an_empty_store_says_so(archive: Archive) -> None:
     with pytest.raises(WeightsError, match="no weights at all"):
-        side_of(archive.store, "heaps-a")
+        sides(archive, "heaps-a", "heaps-b")
 
 
 def test_several_options_are_chosen_from(scored: Archive, card: Card) -> None:
-    entry, low = scored.catalog.scenes()[0], Options(min_score=0.1)
+    entry, low, high = scored.catalog.scenes()[0], Options(min_score=0.1), Options(min_score=0.9)
     put(scored, card, entry, A, [(20, 20, 0.9)], options=low)
-    with pytest.raises(WeightsError, match=r"--old-options .*min_score 0\.1"):
-        side_of(scored.store, "heaps-a")
-    assert side_of(scored.store, "heaps-a", low.sha256[:6]).options == low.table
-    new = side_of(scored.store, "heaps-b")
-    assert side_of(scored.store, "heaps-a", beside=new).options_sha256 == PLAIN.sha256
+    old = Asked("heaps-a", low.sha256[:6])
+    assert sides(scored, old, "heaps-b")[0].options == low.table
+    # Without a word, those that both have: of either side that has several.
+    for pair in (("heaps-a", "heaps-b"), ("heaps-b", "heaps-a")):
+        assert {side.options_sha256 for side in sides(scored, *pair)} == {PLAIN.sha256}
+    put(scored, card, entry, B, [(20, 20, 0.9)], options=high)
+    assert {side.options_sha256 for side in sides(scored, "heaps-a", "heaps-b")} == {PLAIN.sha256}
+    put(scored, card, entry, B, [(20, 20, 0.9)], options=low)
+    with pytest.raises(WeightsError, match=r"got several: .*--old-options .*min_score 0\.1"):
+        sides(scored, "heaps-a", "heaps-b")
+    assert sides(scored, old, "heaps-b")[1].options == low.table
     # The same weights twice are compared by their options.
-    old = side_of(scored.store, "heaps-a", PLAIN.sha256[:6])
-    assert side_of(scored.store, "heaps-a", beside=old).options_sha256 == low.sha256
+    old, new = sides(scored, Asked("heaps-a", PLAIN.sha256[:6]), "heaps-a")
+    assert (old.options_sha256, new.options_sha256) == (PLAIN.sha256, low.sha256)
+    with pytest.raises(WeightsError, match="got several"):
+        sides(scored, "heaps-a", "heaps-a")
     with pytest.raises(WeightsError, match="got 'ffff'"):
-        side_of(scored.store, "heaps-a", "ffff")
+        sides(scored, Asked("heaps-a", "ffff"), "heaps-b")
 
 
 def test_classes_are_those_that_were_asked_for(scored: Archive, card: Card) -> None:
-    assert side_of(scored.store, "heaps-a").classes == {known.name for known in card.classes}
+    assert sides(scored, "heaps-a", "heaps-b")[0].classes == {known.name for known in card.classes}
     some = Options(classes=("coal_heap",))
     put(scored, card, scored.catalog.scenes()[0], A, [], options=some)
-    assert side_of(scored.store, "heaps-a", some.sha256).classes == {"coal_heap"}
+    assert sides(scored, Asked("heaps-a", some.sha256), "heaps-b")[0].classes == {"coal_heap"}
 
 
 def test_every_shared_scene_is_in_one_portion(scored: Archive) -> None:
-    old, new = (side_of(scored.store, name) for name in ("heaps-a", "heaps-b"))
+    old, new = sides(scored, "heaps-a", "heaps-b")
     parts = list(portions(scored.store, old, new, at_a_time=1))
     assert sorted(sha for part in parts for sha in part.scenes) == sorted(new.scenes)
     assert sorted(len(part.old) for part in parts) == [1, 4]
@@ -243,6 +290,52 @@ def test_what_a_review_says(scored: Archive) -> None:
 
 
 # --- the program
+
+
+def test_the_documented_command_and_which_is_older(
+    scored: Archive, card: Card, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = scored.catalog.scenes()[0]
+    for letter in "cd":
+        put(scored, card, entry, letter * 64, [(20, 20, 0.9)], name="starter")
+    logged(scored, "d" * 64, "c" * 64)
+    arguments = [str(scored.folder), "--out", str(tmp_path / "out"), "--old", "starter", "--new", "starter"]
+    program().app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    told = json.loads((tmp_path / "out" / "changes.json").read_text("utf-8"))
+    assert (told["old"]["weights_sha256"][0], told["new"]["weights_sha256"][0]) == ("d", "c")
+    since = told["old"]["since"][:19].replace("T", " ")
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    words = f"Old: starter (dddddddddddd), in the archive since {since} UTC. New: starter (cccccccccccc), in"
+    assert words in page
+    assert words in " ".join(capsys.readouterr().out.split())
+    arguments[-3:] = ["cccc", "--new", "dddd"]
+    program().app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    assert "The new ones came to the archive before the old ones." in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_a_site_where_nothing_was_found_stands_there_with_zeros(
+    scored: Archive, card: Card, tmp_path: Path
+) -> None:
+    last = max(scored.catalog.scenes(), key=lambda entry: entry.href)
+    scored.store.forget(next(one for one in scored.store.records(A) if one.scene == last.id))
+    for weights in (A, B):
+        put(scored, card, last, weights, [])
+    compared(scored, tmp_path / "out", "--quiet")
+    site = json.loads((tmp_path / "out" / "changes.json").read_text("utf-8"))["sites"]["Camp 15"]
+    assert (site["scenes"], site["all"]["old"], site["all"]["gained"]) == (1, 0, 0)
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    row = r"Camp 15</th><td[^>]*>nothing found</td><td>0\.06</td>(<td>0</td>){6}"
+    assert re.search(row, page)
+
+
+def test_figures_wider_than_the_terminal_are_not_cut(
+    scored: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    compared(scored, tmp_path / "out")
+    assert re.search(r"coal_heap +4 +4 +2 +1 +1 +1 ", capsys.readouterr().out)
 
 
 class Page(HTMLParser):
@@ -292,7 +385,13 @@ def test_four_files_that_say_the_same(
     moved = layers["boxes"][layers["boxes"]["kind"] == "moved"]
     assert moved["side"].tolist() == ["new", "old"]
     assert moved["rank"].tolist() == [3, 3]
-    assert "2 scenes scored by both" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines[:8]), lines
+    assert lines[1].split() == ["class", "old", "new", "kept", "moved", "lost", "gained", "change", "recall"]
+    words = " ".join(lines)
+    assert "2 scenes scored by both" in words
+    assert "2 objects kept, 2 moved, 1 lost, 1 gained" in words
+    assert "To be looked at: 5 = 2 moved + 1 lost + 1 gained + 1 kept but with another score." in words
 
 
 def test_the_same_comparison_gives_the_same_bytes(scored: Archive, tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_an_extract_tells_nothing_of_others_and_still_holds(log: Log, tmp_path: 
     part = tmp_path / "chain.jsonl"
     part.write_bytes(text)
     done = checked(part)
-    assert done.stdout == "4 records hold together, 2 with their facts; 0 signatures by the key\n"
+    assert done.stdout == "4 records hold together, 2 with their facts; 0 signatures\n"
     assert done.returncode == 0
     assert extract(log, lambda record: record.kind == "none") == ()
 
@@ -351,9 +351,80 @@ def test_a_signed_head(log: Log, tmp_path: Path) -> None:
     part, key = tmp_path / "chain.jsonl", tmp_path / "key.pem"
     part.write_bytes(b"".join(extract(log, lambda record: (record.facts or {}).get("scene") == "s1")))
     key.write_bytes(public)
-    assert checked(part, key).stdout.endswith("; 1 signatures by the key, up to record 2\n")
+    assert checked(part, key).stdout.endswith("; 1 signature by the key, up to record 2\n")
+    assert checked(part, Path("--key"), key).stdout == checked(part, key).stdout
+    assert checked(part).stdout.endswith("; 1 signature, not checked (no key given)\n")
     key.write_bytes(pems()[1])
     assert checked(part, key).stderr == "no signature by this key covers this chain\n"
+
+
+def test_the_checker_holds_the_file_to_its_export(log: Log, tmp_path: Path) -> None:
+    private, public = pems()
+    file, scenes, other = (tmp_path / name for name in ("camp.gpkg", "camp.gpkg.scenes.csv", "other.gpkg"))
+    for path in (file, scenes, other):
+        path.write_text(path.name)
+    filled(log, 2)
+    sign(log, private)  # record 2
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (file, scenes)]
+    log.append("export.made", {"sha256": hashes[0], "scenes_sha256": hashes[1]})
+    key = tmp_path / "key.pub"
+    key.write_bytes(public)
+    for path in (file, scenes):
+        done = checked(log.path, Path("--file"), path)
+        assert done.stdout.endswith(f"not checked (no key given); {path.name} is the file of record 3\n")
+    done = checked(log.path, Path("--key"), key, Path("--file"), file)
+    assert done.stdout.endswith(
+        "up to record 1; camp.gpkg is the file of record 3, which comes after what is signed\n"
+    )
+    done = checked(log.path, Path("--file"), other)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not the file that was exported with this chain" in done.stderr
+    sign(log, private)
+    done = checked(log.path, Path("--key"), key, Path("--file"), file)
+    assert done.stdout.endswith(
+        "; 2 signatures by the key, up to record 3; camp.gpkg is the file of record 3\n"
+    )
+    # A record of the export without its facts says nothing of any file.
+    bare = tmp_path / "bare.jsonl"
+    bare.write_bytes(b"".join(record.without_facts().to_line() for record in log.records()))
+    assert checked(bare, Path("--file"), file).returncode == 1
+
+
+def test_a_wrong_command_is_not_a_broken_chain(log: Log, tmp_path: Path) -> None:
+    private, public = pems()
+    sign(filled(log, 2), private)
+    files = {
+        "secret.pem": private, "key.pub": public, "x.pub": pems(X25519PrivateKey.generate())[1],
+        "camp.gpkg": b"SQLite format 3\0" + bytes(range(256)), "cut.pub": public[:60],
+    }  # fmt: skip
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+
+    def refused(*words: object) -> str:
+        done = checked(*map(Path, map(str, words)))
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        return done.stderr
+
+    for name in ("camp.gpkg", "secret.pem", "x.pub", "cut.pub"):
+        told = refused(log.path, tmp_path / name)
+        assert told.startswith(f"wrong key: {tmp_path / name} is no public Ed25519 key")
+        assert ("this is a private key" in told) == (name == "secret.pem")
+    assert "cannot be read: No such file" in refused(log.path, tmp_path / "none.pub")
+    assert "cannot be read: No such file" in refused(tmp_path / "none.jsonl")
+    assert "cannot be read: No such file" in refused(log.path, "--file", tmp_path / "none.gpkg")
+    assert "which has no record" in refused(tmp_path / "camp.gpkg")
+    assert "required: chain" in refused("--key", tmp_path / "key.pub")
+    command = [sys.executable, "-I", "-S", str(CHECKER)]
+    bare = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (bare.returncode, bare.stderr.count("\n")) == (2, 1)
+    absent = subprocess.run(
+        [*command, log.path, tmp_path / "key.pub"], capture_output=True, text=True, check=False
+    )
+    assert (absent.returncode, absent.stderr.count("\n")) == (2, 1)
+    assert "takes the package cryptography" in absent.stderr
+    told = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "--file" in told.stdout
 
 
 def test_a_part_that_begins_after_what_was_signed(log: Log) -> None:

@@ -12,7 +12,7 @@ from pithead.card import Card
 from pithead.detector import Detector
 from pithead.errors import WeightsError
 from pithead.files import sha256_of
-from pithead.manifest import MANIFEST, check, read_entries, register, warning
+from pithead.manifest import MANIFEST, check, read_entries, register, standing, warning
 
 HEAP = [128.0, 128.0, 60.0, 30.0, 0.0, 0.9, 1.0]
 
@@ -124,3 +124,15 @@ def test_what_is_no_list_is_one_clear_error(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_bytes(text.encode("latin-1"))
     with pytest.raises(WeightsError, match="expected a list of weights"):
         check(tmp_path / "a.onnx", "00")
+
+
+def test_what_the_list_says_of_a_file(make_onnx: MakeOnnx, card: Card) -> None:
+    path = make_onnx([HEAP])
+    sha256 = sha256_of(path)
+    assert standing(path, sha256) == "none"
+    register(path, card)
+    assert standing(path, sha256) == "listed"
+    assert standing(path, "0" * 64) == "other hash"
+    assert standing(path.with_name("other.onnx"), sha256) == "not listed"
+    (path.parent / MANIFEST).write_text("x")
+    assert standing(path, sha256) == "unreadable"

@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import MakeOnnx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from oracle import position_scene
 from PIL import Image
-from shapely.geometry import box, mapping
+from shapely.geometry import MultiPolygon, box, mapping
 from test_scan import write_scene
 
+from pithead.aoi import Aoi
 from pithead.catalog import Site
 from pithead.detector import Detector
 from pithead.errors import CatalogError, OptionError, PitheadError, StoreError
@@ -38,9 +40,10 @@ from pithead.rescore import (
     plan,
     reconcile,
 )
+from pithead.rescore.export import export
 from pithead.rescore.intake import take_scenes, use_sites
 from pithead.rescore.plan import failed_shelf, forgive, set_aside
-from pithead.rescore.upkeep import check, export
+from pithead.rescore.upkeep import check
 from pithead.rescore.worker import part_shelf, site_of
 from pithead.review import Review
 from pithead.review import give as give_to_log
@@ -553,11 +556,13 @@ def test_an_export_tells_nothing_of_other_camps(archive: Archive, weights: Path,
     for name in sites:
         give_review(archive, rows[rows["site"] == name].iloc[0])
     out = tmp_path / "camp1.geojson"
-    count = export(archive, out, None, "Old 1")
+    count, looked = export(archive, out, Choice(site="Old 1"))
+    assert looked == 4
     assert count == len(json.loads(out.read_text())["features"]) == (rows["site"] == "Camp 1").sum() > 0
-    chain = (tmp_path / "camp1.chain.jsonl").read_text()
+    chain = (tmp_path / "camp1.geojson.chain.jsonl").read_text()
     assert "seen at Camp 1" in chain
     assert "Camp 2" not in chain
+    assert "Camp 2" not in (tmp_path / "camp1.geojson.scenes.csv").read_text()
     assert "Camp 2" in archive.log.path.read_text()
     assert not check(archive)
 
@@ -570,10 +575,61 @@ def test_what_a_map_leaves_out_is_not_counted(archive: Archive, weights: Path, t
     rows = archive.store.detections()
     shown = int((rows["frame"] == "lonlat").sum())
     assert 0 < shown < len(rows)
-    assert export(archive, tmp_path / "map.geojson", None, None) == shown
-    assert export(archive, tmp_path / "all.csv", None, None) == len(rows)
+    assert export(archive, tmp_path / "map.geojson", Choice()) == (shown, 4)
+    assert export(archive, tmp_path / "all.csv", Choice()) == (len(rows), 4)
     made = [r.facts["rows"] for r in archive.log.records() if r.kind == "export.made" and r.facts]
     assert made == [shown, len(rows)]
+
+
+def test_a_scene_without_a_detection_is_among_those_that_were_looked_at(
+    archive: Archive, make_onnx: MakeOnnx, tmp_path: Path
+) -> None:
+    nothing = make_onnx(name="nothing.onnx")
+    scored(archive, nothing)
+    out = tmp_path / "none.csv"
+    assert export(archive, out, Choice()) == (0, 3)
+    assert export(archive, tmp_path / "none.gpkg", Choice()) == (0, 3)
+    assert export(archive, tmp_path / "none.geojson", Choice()) == (0, 3)
+    looked = pd.read_csv(tmp_path / "none.csv.scenes.csv")
+    assert looked["scene"].tolist() == [entry.id for entry in archive.catalog.scenes()]
+    assert looked["found_in_scene"].tolist() == [0, 0, 0]
+    assert looked["looked_at_km2"].tolist() == pytest.approx([(SIDE * 0.6) ** 2 / 1e6] * 3, rel=1e-3)
+
+
+def test_results_of_two_kinds_are_not_mixed_unasked(
+    archive: Archive, weights: Path, make_onnx: MakeOnnx, tmp_path: Path
+) -> None:
+    other = make_onnx([[100, 100, 60, 30, 0.3, 0.9, 1]], name="other.onnx")
+    scored(archive, weights)
+    scored(archive, other)
+    out = tmp_path / "found.csv"
+    with pytest.raises(OptionError, match="of one weights with one set of options, got those of constant"):
+        export(archive, out, Choice())
+    assert not list(tmp_path.glob("found*"))
+    sha256 = Detector.open(other, threads=1).sha256
+    count, looked = export(archive, out, Choice(), (sha256, OPTIONS.sha256))
+    assert (looked, count) == (3, len(archive.store.detections(sha256)))
+    both, looked = export(archive, out, Choice(), every=True)
+    assert (looked, both) == (6, len(archive.store.detections()))
+    with pytest.raises(OptionError, match="got none of this choice"):
+        export(archive, out, Choice(), (sha256, Options(overlap_px=64).sha256))
+
+
+def test_an_export_of_an_area_has_only_what_meets_it(archive: Archive, weights: Path, tmp_path: Path) -> None:
+    scored(archive, weights)
+    footprint = archive.catalog.scenes()[0].footprint
+    assert footprint is not None
+    west, south, east, north = footprint.bounds
+    half = box(west, south, (west + east) / 2, north)
+    area = Aoi("half", MultiPolygon([half]), "OGC:CRS84")
+    count, looked = export(archive, tmp_path / "half.csv", Choice(area=area))
+    rows = archive.store.detections()
+    assert looked == 3
+    assert count == int(rows.intersects(half).sum())
+    assert 0 < count < len(rows)
+    late = Choice(since=datetime(2020, 1, 1, tzinfo=UTC))
+    with pytest.raises(OptionError, match="got none of this choice"):
+        export(archive, tmp_path / "late.csv", late)
 
 
 def test_a_signature_of_another_log_is_found(archive: Archive, weights: Path) -> None:

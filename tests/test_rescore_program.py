@@ -11,6 +11,8 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 from conftest import MakeOnnx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from oracle import position_scene
 from test_scan import write_scene
 
@@ -63,6 +65,10 @@ def test_from_scenes_to_an_export_that_others_can_check(tmp_path: Path, scenes: 
     told = call(archive, "--weights", weights)
     assert "0 scenes to score" in told
     assert "2 scored before" in told
+    told = call(archive)
+    assert "scenes: 2, 0.1 km², 2019-03-12 to 2019-03-12" in told
+    assert "site: Camp 15, on 2 scenes" in told
+    assert "scored: 2 scenes by constant" in told
     out = tmp_path / "camp15.gpkg"
     told = call(archive, "--export", out, "--site", "Camp 15", "--compact", "--verify")
     assert "the log is whole" in told
@@ -70,7 +76,7 @@ def test_from_scenes_to_an_export_that_others_can_check(tmp_path: Path, scenes: 
     assert set(frame["site"]) == {"Camp 15"}
     assert frame.crs.to_epsg() == 4326
     assert len(frame) > 10
-    chain = tmp_path / "camp15.chain.jsonl"
+    chain = tmp_path / "camp15.gpkg.chain.jsonl"
     checked = [sys.executable, str(ROOT / "inference" / "check_chain.py"), str(chain)]
     assert subprocess.run(checked, check=False, capture_output=True).returncode == 0
     lines = chain.read_text().replace(frame["scene"].iloc[0], "x" * 12)
@@ -94,7 +100,7 @@ def test_verify_names_what_was_changed(tmp_path: Path, scenes: Path, weights: Pa
     assert "log.jsonl, line" in told
     assert "scene0" in told
     assert "scene1" in told
-    assert "faults were found" in told
+    assert "faults found" in told
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,8 @@ def test_verify_names_what_was_changed(tmp_path: Path, scenes: Path, weights: Pa
     [
         ((), "expected an archive there"),
         (("--dry-run",), "--weights with --dry-run"),
+        (("--dry-run", "--weights", "w.onnx", "--export", "out.csv"), "nothing that writes"),
+        (("--weights", "w.onnx", "--workers", "0"), "at least 1 worker"),
         (("--add", "nothing.tif", "--date", "yesterday"), "expected a date such as"),
         (("--add", "nothing.tif"), "not taken in"),
         (("--add", "nothing.tif", "--weights", "none.onnx"), "not taken in"),
@@ -124,11 +132,13 @@ def test_a_broken_scene_stops_no_other(tmp_path: Path, scenes: Path, weights: Pa
 
     os.utime(broken, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     told = call(archive, "--weights", weights, "--workers", "1", ok=False)
-    assert "1 of 2 scenes were set aside" in told
+    assert "1 of 2 scenes have no result" in told
     broken.write_bytes(whole)
     os.utime(broken, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert "0 scenes to score" in call(archive, "--weights", weights)
-    assert "1 scenes scored" in call(archive, "--weights", weights, "--retry-failed", "--workers", "1")
+    told = call(archive, "--weights", weights, ok=False)
+    assert "0 scenes to score" in told
+    assert "set aside before (--retry-failed)" in told
+    assert "1 scene scored" in call(archive, "--weights", weights, "--retry-failed", "--workers", "1")
 
 
 def test_a_run_that_is_ended_by_its_manager_goes_on(tmp_path: Path, scenes: Path, weights: Path) -> None:
@@ -147,3 +157,18 @@ def test_a_run_that_is_ended_by_its_manager_goes_on(tmp_path: Path, scenes: Path
     assert json.loads(status.read_text())["state"] == "stopped"
     assert "scored in" in call(*words)
     assert "the log is whole" in call(archive, "--verify")
+
+
+def test_a_signed_export_is_signed_with_its_own_record(tmp_path: Path, scenes: Path, weights: Path) -> None:
+    archive, key, public = tmp_path / "archive", tmp_path / "key.pem", tmp_path / "key.pub"
+    made = Ed25519PrivateKey.generate()
+    key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    call(archive, "--add", scenes, "--weights", weights, "--workers", "1", "--quiet")
+    out = tmp_path / "all.csv"
+    assert "2 scenes in" in call(archive, "--export", out, "--sign", key)
+    words = [f"{out}.chain.jsonl", "--file", str(out), "--key", str(public)]
+    program = [sys.executable, str(ROOT / "inference" / "check_chain.py"), *words]
+    assert subprocess.run(program, check=False, capture_output=True).returncode == 0
+    out.write_text(out.read_text() + "x")
+    assert subprocess.run(program, check=False, capture_output=True).returncode == 1

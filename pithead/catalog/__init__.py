@@ -8,6 +8,21 @@ from pithead.catalog.archive import Catalog
 from pithead.catalog.entry import Entry, Footprint, Identity, Site
 from pithead.catalog.intake import Offer
 from pithead.catalog.ledger import Taken
+from pithead.catalog.places import site_named
 from pithead.catalog.state import State, renewed
+from pithead.catalog.telling import facts_of, facts_sha256
 
-__all__ = ["Catalog", "Entry", "Footprint", "Identity", "Offer", "Site", "State", "Taken", "renewed"]
+__all__ = [
+    "Catalog",
+    "Entry",
+    "Footprint",
+    "Identity",
+    "Offer",
+    "Site",
+    "State",
+    "Taken",
+    "facts_of",
+    "facts_sha256",
+    "renewed",
+    "site_named",
+]

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pithead.catalog import books, intake
@@ -12,15 +12,16 @@ from pithead.catalog.entry import Entry, Site
 from pithead.catalog.foreign import offers_of
 from pithead.catalog.index import Index, read_index, write_index
 from pithead.catalog.intake import Identified, Offer
-from pithead.catalog.ledger import Ledger, Taken, read_entries
+from pithead.catalog.ledger import Ledger, Looked, Taken, read_entries
 from pithead.catalog.lock import locked
-from pithead.catalog.places import SITES, read_sites, sites_of
+from pithead.catalog.places import SITES, read_sites, site_meant, site_named, sites_of
 from pithead.catalog.state import State, state_of
-from pithead.errors import CatalogError, PitheadError
+from pithead.errors import CatalogError, PitheadError, SceneError
 from pithead.files import write_whole
 from pithead.sidefiles import Facts
 
 Told = Callable[[str, PitheadError], None]
+Noted = Callable[[Sequence[Taken]], None]
 _LOOKERS = 4  # hashing waits for disks, and remote scenes for their servers
 _AT_A_TIME = 512  # scenes that are written together: a kill costs no more than so many looks
 
@@ -45,6 +46,8 @@ class Catalog:
                 if (place / books.PAGE).exists():
                     raise CatalogError(f"{place}: expected a folder without a catalogue, got one: open it")
                 books.write_root(place, (), 0)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise books.no_folder(place) from error
         except OSError as error:
             raise CatalogError(f"{place}: expected a folder to write to, got {error.strerror}") from error
         return cls(place)
@@ -82,6 +85,15 @@ class Catalog:
         except OSError:
             pass  # an archive that is only read has its Items
         return entries
+
+    def items(self) -> tuple[Entry, ...]:
+        """Every scene as its Item says now, past the index, sorted by id: to find out what was edited.
+
+        Raises:
+            CatalogError: A page or an Item is missing or damaged.
+        """
+        _, read = self._read(books.read_books(self.folder))
+        return sites_of(self.folder)[0].assign(read)
 
     def sites(self) -> tuple[Site, ...]:
         """Every site, sorted by name: those of `sites.geojson`, and names that scenes were taken in for.
@@ -133,36 +145,42 @@ class Catalog:
         *,
         fetch: bool = False,
         failed: Told | None = None,
+        noted: Noted | None = None,
     ) -> tuple[Taken, ...]:
         """Take scenes in: hash them, read their side files, write their Items; one added twice is one.
 
-        A scene whose bytes are known from another place is not taken in twice: the place is noted as a copy.
-        One at whose place another scene was is a new one, and the other is marked as changed. What the user
-        says of a known scene is written down; its ground resolution is not, as its results rest on it.
+        A scene whose bytes are known from another place is not taken in twice: the place is noted as a copy,
+        or is the scene's from now on if they are at the known place no more. One at whose place another scene
+        was is a new one, and the other is marked as changed. What the user says of a known scene is written
+        down; its ground resolution is not, as its results rest on it.
 
         Args:
             offers: What to take in, and what is known of it beforehand.
-            site: The name or an alias of the site that they are taken in for.
+            site: The name or an alias of the site that they are taken in for; a new name is a new site.
             fetch: Whether remote scenes are fetched to be hashed.
             failed: Called with path and error of each scene that cannot be taken in; else the first raises.
+            noted: Called with what became of some of them just before that is written, while nobody else
+                writes: a log then has everything in its order. After a kill between, the scenes are as they
+                were, and the same call again mends that.
 
         Raises:
-            PitheadError: As `failed` says, or the catalogue is damaged.
+            PitheadError: As `failed` says, the site has an empty name, or the catalogue is damaged.
         """
         ledger = self._ledger(None)
+        self._meant(ledger, site)
         taken: list[Taken] = []
         for start in range(0, len(offers), _AT_A_TIME):
             part = offers[start : start + _AT_A_TIME]
             looked = list(_look(ledger, part, fetch=fetch, failed=failed))
             with locked(self.folder):
                 ledger = self._ledger(ledger)
-                taken += [ledger.merge(offer, found, site) for offer, found in looked]
+                meant = self._meant(ledger, site)
+                now = self._placed([ledger.merge(offer, found, meant) for offer, found in looked])
+                if noted is not None:
+                    noted(now)
                 ledger.commit(index=start + _AT_A_TIME >= len(offers))
-        sites, _ = sites_of(self.folder)
-        placed = sites.assign([ledger.entries[one.entry.id] for one in taken])
-        return tuple(
-            Taken(one.path, entry, one.news, one.replaced) for one, entry in zip(taken, placed, strict=True)
-        )
+            taken += now
+        return tuple(taken)
 
     def take_stac(
         self,
@@ -174,6 +192,7 @@ class Catalog:
         trusted: bool = True,
         fetch: bool = False,
         failed: Told | None = None,
+        noted: Noted | None = None,
     ) -> tuple[Taken, ...]:
         """Take in the scenes of another STAC catalogue, an Item, or an API's collection of Items.
 
@@ -185,13 +204,14 @@ class Catalog:
             trusted: Whether a remote scene goes by the hash that the catalogue states; else by a fingerprint.
             fetch: As for `take`.
             failed: As for `take`.
+            noted: As for `take`.
 
         Raises:
             CatalogError: It is no STAC, or an Item leaves open which of its assets is the scene.
             PitheadError: As for `take`.
         """
         offers = list(offers_of(str(path), facts, asset=asset, trusted=trusted))
-        return self.take(offers, site, fetch=fetch, failed=failed)
+        return self.take(offers, site, fetch=fetch, failed=failed, noted=noted)
 
     def update(self, entries: Iterable[Entry]) -> None:
         """Write down what is new of known scenes: `renewed` entries, or ones marked as changed.
@@ -230,6 +250,26 @@ class Catalog:
                 raise
         return self._read(now)
 
+    def _meant(self, ledger: Ledger, text: str | None) -> Site | None:
+        """The site that a name stands for, among those of the file and those of scenes, or a new one."""
+        if text is None:
+            return None
+        names = {name for entry in ledger.entries.values() for name in entry.named_sites}
+        sites, _ = sites_of(self.folder)
+        # Those of the file first: scenes may have been taken in by an alias before there was one.
+        return site_named(sites.sites, text) or site_meant(sites.with_names(names), text)
+
+    def _placed(self, taken: Sequence[Taken]) -> list[Taken]:
+        """What was taken in with its sites, before and now."""
+        sites, _ = sites_of(self.folder)
+        now = sites.assign([one.entry for one in taken])
+        known = [one.before for one in taken if one.before is not None]
+        was = {id(entry): placed for entry, placed in zip(known, sites.assign(known), strict=True)}
+        return [
+            replace(one, entry=entry, before=None if one.before is None else was[id(one.before)])
+            for one, entry in zip(taken, now, strict=True)
+        ]
+
     def _ledger(self, known: Ledger | None) -> Ledger:
         """What the folder says now; that which is known if nobody wrote since."""
         pages = books.read_books(self.folder)
@@ -243,17 +283,18 @@ class Catalog:
 
 def _look(
     ledger: Ledger, offers: Sequence[Offer], *, fetch: bool, failed: Told | None
-) -> Iterator[tuple[Offer, Identified | Entry]]:
+) -> Iterator[tuple[Offer, Looked]]:
     """What each of the scenes is; several are looked at together, and come in their order."""
 
-    def look(offer: Offer) -> Identified | Entry | PitheadError:
+    def look(offer: Offer) -> Looked | PitheadError:
         try:
             href = intake.place_of(offer.path)
             known = ledger.at(href)
             if known is not None and not fetch and intake.unchanged(known):
-                return known
+                return Looked(known)
             found = intake.identify(href, offer.sha256, fetch=fetch)
-            return intake.entry_from(offer, found) if ledger.by_sha256(found.sha256) is None else found
+            same = ledger.by_sha256(found.sha256)
+            return Looked(intake.entry_from(offer, found)) if same is None else _held_to(found, same)
         except PitheadError as error:
             return error
 
@@ -268,3 +309,16 @@ def _look(
                 raise found
             else:
                 failed(offer.path, found)
+
+
+def _held_to(found: Identified, known: Entry) -> Looked:
+    """What a file of known bytes is, and whether the scene is still where it was."""
+    if found.href == known.href:
+        return Looked(found)
+    try:
+        state = state_of(known, verify=known.changed)
+    except SceneError:
+        return Looked(found)  # a server or a disk that does not answer now may still have it
+    if state in {"gone", "changed"}:
+        return Looked(found, lost=known.href)
+    return Looked(found, kept=known.href if known.changed else None)

@@ -62,6 +62,14 @@ def read_books(folder: Path) -> Books:
     return Books(int(root.get(_REVISION_KEY, 0)), years, hashed.hexdigest())
 
 
+def no_folder(folder: Path) -> CatalogError:
+    """The error where a file lies in the place of an archive, or of a folder above it."""
+    return CatalogError(
+        f"{folder}: expected the folder of an archive, got a file, or a place inside one: name the folder "
+        "first, and scenes with --add"
+    )
+
+
 def write_year(folder: Path, year: str, ids: tuple[str, ...]) -> None:
     """Write the page of a year."""
     links = [{"rel": rel, "href": f"../{PAGE}", "type": _JSON} for rel in ("root", "parent")]
@@ -115,10 +123,13 @@ def _page(path: Path, hash_more: Callable[[bytes], None]) -> dict[str, Any]:
         raise CatalogError(
             f"{path}: expected an archive there, got nothing: make one with --add SCENE"
         ) from error
+    except NotADirectoryError as error:
+        raise no_folder(path.parent) from error
     except (OSError, ValueError) as error:
         if isinstance(error, CatalogError):
             raise
-        raise CatalogError(f"{path}: expected a page of a STAC catalogue, got {error}") from error
+        told = error.strerror if isinstance(error, OSError) else error
+        raise CatalogError(f"{path}: expected a page of a STAC catalogue, got: {told}") from error
     return page
 
 

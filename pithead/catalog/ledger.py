@@ -4,19 +4,20 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pithead.catalog import books
 from pithead.catalog.books import Books
-from pithead.catalog.entry import Entry
+from pithead.catalog.entry import Entry, Site
 from pithead.catalog.index import Index, drop_index, write_index
 from pithead.catalog.intake import Identified, Offer, id_of, told_anew
 from pithead.catalog.item import entry_of, item_of
-from pithead.catalog.places import sites_of
+from pithead.catalog.places import misses, named_for, sites_of
+from pithead.catalog.telling import amendments
 from pithead.errors import CatalogError
 from pithead.files import write_whole
 
-News = Literal["new", "known", "copy"]
+News = Literal["new", "known", "copy", "moved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,39 @@ class Taken:
     path: str
     """As it was given."""
     entry: Entry
+    """As it is now."""
     news: News
-    """A scene of its own; or known, from this place; or its bytes are known from another place."""
+    """A scene of its own; or known, from this place; or its bytes are known from another place; or they were,
+    are there no more, and this is its place from now on."""
     replaced: tuple[str, ...] = ()
     """Ids of scenes whose file held other bytes: they are marked as changed."""
+    before: Entry | None = None
+    """As it was before; None of a new one."""
+    remark: str | None = None
+    """What the user should know of it."""
+
+    @property
+    def amended(self) -> dict[str, tuple[Any, Any]]:
+        """What it says otherwise than before: old and new as JSON has them, by the name of the field."""
+        return {} if self.before is None else amendments(self.before, self.entry)
+
+    @property
+    def restored(self) -> bool:
+        """Whether its place was found to hold other bytes before, and holds its own again."""
+        was_changed = self.before is not None and self.before.changed
+        return was_changed and not self.entry.changed and self.news != "moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a scene that was offered is, and what became of the one of the same bytes."""
+
+    found: Identified | Entry
+    """An entry of its own; or what a file is whose bytes are known."""
+    lost: str | None = None
+    """The place of the known scene, if it was looked for there and is gone or holds other bytes."""
+    kept: str | None = None
+    """The same, if it was marked as changed and its bytes are there again."""
 
 
 def read_entries(folder: Path, pages: Books) -> tuple[Entry, ...]:
@@ -78,20 +108,25 @@ class Ledger:
 
     def put(self, entry: Entry) -> Entry:
         """Keep an entry, to be written if it says anything new."""
-        if self.entries.get(entry.id) != entry:
+        old = self.entries.get(entry.id)
+        if old != entry:
+            if old is not None:
+                self._by_place[old.href].discard(old.id)
             self._new[entry.id] = self.entries[entry.id] = entry
             self._by_sha256[entry.sha256] = entry.id
             self._by_place.setdefault(entry.href, set()).add(entry.id)
         return entry
 
-    def merge(self, offer: Offer, found: Identified | Entry, site: str | None) -> Taken:
+    def merge(self, offer: Offer, looked: Looked, site: Site | None) -> Taken:
         """Take in a scene, or tell what is known of it.
 
         Args:
             offer: What was asked for.
-            found: An entry of its own; or what a file is whose bytes are known.
+            looked: What it is.
             site: The site that it is taken in for.
         """
+        found = looked.found
+        news: News = "new"
         known = self.by_sha256(found.sha256)
         replaced = self._replace(found)
         if known is None:
@@ -102,13 +137,11 @@ class Ledger:
             taken = self.entries.get(found.id)
             clash = taken is not None and taken.sha256 != found.sha256
             name = id_of(found.href, found.sha256, long=True) if clash else found.id
-            return Taken(offer.path, self.put(_for(replace(found, id=name), site)), "new", replaced)
-        again = _for(told_anew(known, offer.facts), site)
-        if found.href == known.href:
-            again = replace(again, bytes=found.bytes, mtime_ns=found.mtime_ns, etag=found.etag, changed=False)
-            return Taken(offer.path, self.put(again), "known", replaced)
-        again = replace(again, copies=tuple(sorted({*again.copies, found.href})))
-        return Taken(offer.path, self.put(again), "copy", replaced)
+            fresh = replace(found, id=name)
+        else:
+            fresh, news = _again(told_anew(known, offer.facts), looked)
+        entry = self.put(fresh if site is None else named_for(fresh, site))
+        return Taken(offer.path, entry, news, replaced, known, _remark(entry, site))
 
     def _replace(self, found: Identified | Entry) -> tuple[str, ...]:
         """Mark the scenes whose file holds other bytes now."""
@@ -168,7 +201,27 @@ def _folders(pages: Books) -> dict[str, set[str]]:
     return found
 
 
-def _for(entry: Entry, site: str | None) -> Entry:
-    if site is None:
-        return entry
-    return replace(entry, named_sites=tuple(sorted({*entry.named_sites, site.strip()})))
+def _again(known: Entry, looked: Looked) -> tuple[Entry, News]:
+    """A known scene that was found: at its place, at another one, or at one that becomes its place."""
+    found = looked.found
+    if known.href in {found.href, looked.lost}:
+        moved = known.href != found.href
+        again = replace(
+            known,
+            href=found.href,
+            identity=found.identity if moved else known.identity,
+            bytes=found.bytes,
+            mtime_ns=found.mtime_ns,
+            etag=found.etag,
+            changed=False,
+            copies=tuple(place for place in known.copies if place != found.href),
+        )
+        return again, "moved" if moved else "known"
+    changed = known.changed and known.href != looked.kept
+    return replace(known, changed=changed, copies=tuple(sorted({*known.copies, found.href}))), "copy"
+
+
+def _remark(entry: Entry, site: Site | None) -> str | None:
+    if site is None or not misses(entry, site):
+        return None
+    return f"scene {entry.id} was taken in for {site.name}, whose polygon it does not meet"

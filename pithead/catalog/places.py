@@ -1,6 +1,7 @@
 """Sites: polygons under a name and its aliases, and which of them a scene shows."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ class Sites:
         """Refuse names that are not clear.
 
         Raises:
-            CatalogError: Two sites share a name or alias; capitals and spaces at the ends do not count.
+            CatalogError: Two sites share a name or alias, as `site_named` compares them.
         """
         owner: dict[str, str] = {}
         for site in self.sites:
@@ -44,10 +45,6 @@ class Sites:
                 f"expected one feature a site, got several of {', '.join(twice)}: "
                 "make one MultiPolygon of them"
             )
-
-    def name_of(self, name: str) -> str:
-        """The name of the site that goes by this name or alias; an unknown name is a site of its own."""
-        return self._names().get(_key(name), name.strip())
 
     def _names(self) -> dict[str, str]:
         return {_key(name): site.name for site in self.sites for name in (site.name, *site.aliases)}
@@ -77,22 +74,76 @@ class Sites:
         return tuple(sorted((*self.sites, *map(Site, more)), key=lambda site: site.name))
 
 
-def read_sites(path: Path) -> Sites:
-    """The sites of a GeoJSON file: polygons in longitude and latitude, properties `name` and `aliases`.
+def site_named(sites: Iterable[Site], text: str) -> Site | None:
+    """The site that goes by a name or an alias, or None.
 
-    A feature whose geometry is null is a site of which only the name is known.
+    Capitals, spaces of whatever width or number, and full-width forms of letters and digits make no
+    difference; where they would be the only one, the name as it is typed comes first.
+    """
+    found: dict[str, Site] = {}
+    for site in sites:
+        if site.name == text:
+            return site
+        for name in (site.name, *site.aliases):
+            found.setdefault(_key(name), site)
+    return found.get(_key(text))
+
+
+def site_meant(sites: Iterable[Site], text: str) -> Site:
+    """The site that goes by a name or an alias; else a new one of that name, in NFC and with single spaces.
+
+    Raises:
+        CatalogError: The name is empty.
+    """
+    return site_named(sites, text) or Site(" ".join(unicodedata.normalize("NFC", text).split()))
+
+
+def named_for(entry: Entry, site: Site) -> Entry:
+    """The entry as one that was taken in for a site; the same if it was before, by whatever of its names."""
+    keys = {_key(name) for name in (site.name, *site.aliases)}
+    if any(_key(name) in keys for name in entry.named_sites):
+        return entry
+    return replace(entry, named_sites=tuple(sorted({*entry.named_sites, site.name})))
+
+
+def misses(entry: Entry, site: Site) -> bool:
+    """Whether it is known where a scene and a site lie, and they share no ground."""
+    if entry.footprint is None or site.polygon is None:
+        return False
+    shared = shapely.intersects(entry.footprint, site.polygon)
+    return not shared or bool(shapely.touches(entry.footprint, site.polygon))
+
+
+def read_sites(path: Path) -> Sites:
+    """The sites of a GeoJSON file, a FeatureCollection or one Feature.
+
+    Each feature is a site. Its geometry is a Polygon or MultiPolygon in longitude and latitude, or null where
+    only the name is known. Of its properties `name` is a text and needed; `aliases`, a list of texts or one
+    text, may be missing; others are passed over:
+
+        {"type": "Feature", "properties": {"name": "Camp 15", "aliases": ["Yodok"]}, "geometry": …}
 
     Raises:
         CatalogError: There is no such file, or a feature is no site.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
+    except OSError as error:
+        raise CatalogError(
+            f"{path}: expected a GeoJSON file of sites, got: {error.strerror}; check its name"
+        ) from error
+    try:
+        document = json.loads(content.decode("utf-8"))
         features = document["features"] if document["type"] == "FeatureCollection" else [document]
         return Sites(tuple(_site(path, number, feature) for number, feature in enumerate(features, start=1)))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CatalogError(
-            f"{path}: expected GeoJSON features, polygons with the properties name and aliases, "
-            f"got {type(error).__name__}: {error}"
+            f"{path}: expected GeoJSON, got another text ({error}): save it as GeoJSON (RFC 7946)"
+        ) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CatalogError(
+            f"{path}: expected GeoJSON features, polygons with the properties name and aliases, got other "
+            "JSON: save it as GeoJSON (RFC 7946)"
         ) from error
 
 
@@ -111,6 +162,7 @@ def sites_of(folder: Path) -> tuple[Sites, str]:
 def _site(path: Path, number: int, feature: Mapping[str, Any]) -> Site:
     properties = feature.get("properties") or {}
     name, aliases = properties.get("name"), properties.get("aliases") or []
+    aliases = [aliases] if isinstance(aliases, str) else aliases
     texts = isinstance(aliases, list) and all(isinstance(alias, str) for alias in aliases)
     if not isinstance(name, str) or not name.strip() or not texts:
         raise CatalogError(
@@ -142,4 +194,6 @@ def _polygon(where: str, geometry: Mapping[str, Any]) -> Footprint:
 
 
 def _key(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    """What of a name tells it from others."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())

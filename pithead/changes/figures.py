@@ -58,7 +58,7 @@ OF_ALL = {
 
 
 def figures(comparison: Comparison) -> dict[str, Any]:
-    """All numbers: `all`, `classes` by name, and `sites` by name, each with `scenes`, `km2` and `classes`."""
+    """All numbers: `all`, `classes` by name, and `sites` by name, each of them with `all` and `classes`."""
     objects, reviews = comparison.objects, comparison.reviews
     both = comparison.both
     old, new = comparison.old.scenes, comparison.new.scenes
@@ -104,6 +104,7 @@ def _sites(comparison: Comparison) -> dict[str, Any]:
         told[site] = {
             "scenes": len(some),
             "km2": _km2(some),
+            "all": _row(mine, heard),
             "classes": _classes(mine, heard, sorted({*mine["class"], *heard["class"]})),
         }
     return told

@@ -118,6 +118,7 @@ def _side(side: Side) -> dict[str, Any]:
         "options": dict(side.options),
         "classes": sorted(side.classes),
         "scenes": len(side.scenes),
+        "since": side.since,
     }
 
 

@@ -11,11 +11,17 @@ from pithead.changes import order, pairs
 from pithead.changes.chips import NEW, OLD, Chip
 from pithead.changes.difference import SCORE_STEP, Comparison
 from pithead.changes.gate import Judged
-from pithead.changes.words import about, rules, size, words
+from pithead.changes.words import about, rules, sides, size, words
 from pithead.evaluation.page import STYLE, text
 
 MOST_ROWS, MOST_SCENES = 400, 100
 """Of what is longer, the rest is in the files beside the page."""
+
+COVERED = (
+    "“Of these covered” counts lost and gained objects whose ground is not empty on the other side: four "
+    "fifths of it or more is taken by other objects of the same class. Most are heaps or walls that one side "
+    "draws as one and the other in several parts."
+)
 
 MORE_STYLE = f"""
 a {{ color: #0b57a4 }} a:focus-visible, summary:focus-visible, [tabindex]:focus-visible
@@ -77,6 +83,7 @@ def page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}{MORE_STYLE}</style></head>"
         f'<body><a class="skip" href="#main">To the content</a><main id="main"><h1>{escape(title)}</h1>'
+        f'<p class="about">{escape(sides(comparison))}</p>'
         f'<p class="about">{escape(about(numbers, queue))}</p>'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>{bodies}</main></body></html>\n'
     )
@@ -123,7 +130,7 @@ def _by_class(numbers: Mapping[str, Any]) -> str:
         "kept / old", f"score changed by {SCORE_STEP}", "median change",
     ]  # fmt: skip
     every = {**numbers["classes"], "all": numbers["all"]}
-    found = "<p>Covered: others of the class and the other side lie on four fifths of it or more.</p>"
+    found = f"<p>{escape(COVERED)}</p>"
     found += _table("Objects", heads, [[name, *(text(row[k]) for k in keys)] for name, row in every.items()])
     metres = ("old_m", "new_m", "kept_m", "lost_m", "gained_m", "kept_m_share")
     lines = {name: row for name, row in numbers["classes"].items() if row["old_m"] or row["new_m"]}
@@ -180,7 +187,7 @@ def _by_site(numbers: Mapping[str, Any]) -> str:
     rows = [
         [site or "at no site", name, f"{told['km2']:.2f}", *(text(row[k]) for k in keys)]
         for site, told in numbers["sites"].items()
-        for name, row in told["classes"].items()
+        for name, row in (told["classes"] or {"nothing found": told["all"]}).items()
     ]
     heads = ["site", "class", "km²", *(key.replace("_", " ") for key in keys)]
     more = f"<p>{len(rows) - MOST_ROWS} more are in changes.json.</p>" if len(rows) > MOST_ROWS else ""

@@ -27,6 +27,8 @@ class Side:
     options: Mapping[str, object]
     classes: frozenset[str]
     scenes: Mapping[str, Scored]
+    since: str | None = None
+    """When the weights first came up in the log, in UTC; None where it does not say."""
 
     @property
     def told(self) -> str:

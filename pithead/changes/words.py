@@ -8,6 +8,7 @@ import pandas as pd
 
 from pithead.changes import pairs
 from pithead.changes.difference import Comparison
+from pithead.changes.side import Side
 
 Change = Mapping[str, Any] | pd.Series
 """A row of `Comparison.changed`."""
@@ -39,17 +40,43 @@ RULES = (
 """How it is counted, whatever is compared."""
 
 
+def sides(comparison: Comparison) -> str:
+    """Which weights are the old ones and which the new ones, and which of them came first."""
+    old, new = comparison.old, comparison.new
+    told = f"Old: {old.told}{_since(old)}. New: {new.told}{_since(new)}."
+    if old.weights_sha256 == new.weights_sha256:
+        return f"{told} These are the same weights, run with other options."
+    if old.since is not None and new.since is not None and new.since < old.since:
+        return f"{told} The new ones came to the archive before the old ones."
+    return told
+
+
+def _since(side: Side) -> str:
+    return "" if side.since is None else f", in the archive since {side.since[:19].replace('T', ' ')} UTC"
+
+
 def about(numbers: Mapping[str, Any], queue: gpd.GeoDataFrame) -> str:
-    """What was compared, in one sentence."""
+    """What was compared, what became of it, and what of that is to be looked at."""
     told = numbers["all"]
     lone = told["scenes_only_old"], told["scenes_only_new"]
     more = f" {lone[0]} scenes only of the old and {lone[1]} only of the new weights." if any(lone) else ""
     other = "" if told["km2"] == told["km2_old"] else f" (the old weights looked at {told['km2_old']:.2f})"
     return (
         f"{told['scenes']} scenes scored by both, {told['km2']:.2f} km²{other}: {told['kept']} objects kept, "
-        f"{told['moved']} moved, {told['lost']} lost, {told['gained']} gained; {len(queue)} to be looked at."
-        f"{more}"
+        f"{told['moved']} moved, {told['lost']} lost, {told['gained']} gained.{more} {_to_look_at(queue)}"
     )
+
+
+def _to_look_at(queue: gpd.GeoDataFrame) -> str:
+    """How much is in the queue, in parts that add up."""
+    kept, scored = queue["kind"] == "kept", queue["effect"] == "other score"
+    parts = {
+        **{kind: int((queue["kind"] == kind).sum()) for kind in ("moved", "lost", "gained")},
+        "kept but with another score": int((kept & scored).sum()),
+        "kept against a review": int((kept & ~scored).sum()),
+    }
+    told = " + ".join(f"{count} {name}" for name, count in parts.items() if count)
+    return f"To be looked at: {len(queue)}{f' = {told}' if told else ''}."
 
 
 def words(change: Change) -> str:

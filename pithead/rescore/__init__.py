@@ -6,11 +6,12 @@ this machine or of a cluster do the same tasks and leave the same bytes.
 
 from pithead.rescore.archive import Archive
 from pithead.rescore.board import Board
+from pithead.rescore.choice import Choice
 from pithead.rescore.crew import Crew
 from pithead.rescore.drive import drive, reconcile
 from pithead.rescore.local import LocalCrew, cores, gpus
 from pithead.rescore.options import Options
-from pithead.rescore.plan import Choice, Plan, plan
+from pithead.rescore.plan import Plan, plan
 from pithead.rescore.tally import Tally
 from pithead.rescore.task import Job, Outcome, Task
 from pithead.rescore.worker import Worker

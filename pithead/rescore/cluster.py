@@ -1,8 +1,11 @@
 """Workers of a Ray cluster: actors with a model each, on whatever machines there are and come."""
 
 import os
+import socket
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pithead.errors import OptionError, PitheadError
@@ -20,7 +23,7 @@ class RayCrew:
     """As many actors as the cluster has room for; machines that come are used, those that go are missed."""
 
     def __init__(self, job: Job, address: str, *, gpus_each: float = 0.0, most: int | None = None) -> None:
-        """Join a cluster, or begin one on this machine with the address "auto" where none runs.
+        """Join a cluster, or begin one on this machine where "auto" finds none, or always with "local".
 
         Args:
             job: What they work on; its paths must mean the same on every machine.
@@ -149,10 +152,33 @@ class _Actor(Worker):
 
 
 def _join(ray: Any, address: str) -> None:  # noqa: ANN401 (the module)
+    """Join the cluster, or begin one of this machine alone.
+
+    Whether anybody answers is asked first: Ray itself would try for minutes, and then end the process.
+    """
     settings = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or _running() or "local"
+        address = address if address == "local" or _answers(address) else "local"
+    elif address != "local" and "://" not in address and not _answers(address):
+        raise ConnectionError("nobody answers there; start one with: ray start --head --port 6379")
+    ray.init(address=address, **settings)
+
+
+def _running() -> str | None:
+    """The address of the cluster that was last begun on this machine; Ray leaves it in a file."""
     try:
-        ray.init(address=address, **settings)
-    except ConnectionError:
-        if address != "auto":
-            raise
-        ray.init(**settings)
+        return (Path(tempfile.gettempdir()) / "ray" / "ray_current_cluster").read_text(
+            "utf-8"
+        ).strip() or None
+    except OSError:
+        return None
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=5):
+            return True
+    except (OSError, ValueError):
+        return False

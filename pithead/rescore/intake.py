@@ -1,15 +1,18 @@
 """Scenes, sites and weights come into an archive, and the log says so."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pithead.catalog import Entry, Offer, Taken
+from pithead.catalog import Entry, Offer, Taken, facts_sha256
 from pithead.detector import Detector
-from pithead.errors import SceneError
+from pithead.errors import PitheadError, SceneError
+from pithead.evidence import Record
 from pithead.files import sha256_of
 from pithead.imagery import is_local, told_name
+from pithead.manifest import standing
 from pithead.rescore.archive import Archive
 from pithead.rescore.drive import run_facts
 from pithead.rescore.plan import Plan
@@ -25,8 +28,15 @@ class News:
 
     new: int
     known: int
+    """Those that were known before, also if they were amended or moved."""
     failed: tuple[tuple[str, str], ...]
     """Path and reason of each that was not taken in."""
+    amended: int = 0
+    """Known ones of which something else is said now, or that are taken in for a site more."""
+    moved: int = 0
+    """Known ones that are at another place now."""
+    remarks: tuple[str, ...] = ()
+    """What the user should know of some of them, a line each."""
 
 
 def images_of(paths: Sequence[str]) -> list[str]:
@@ -61,9 +71,10 @@ def take_scenes(
         [Offer(path, facts) for path in images_of(paths)],
         site,
         fetch=fetch,
-        failed=lambda path, error: failed.append((told_name(path), str(error))),
+        failed=_told_to(failed),
+        noted=_logged_in(archive),
     )
-    return _logged(archive, taken, failed)
+    return _news(taken, failed)
 
 
 def take_stac(archive: Archive, path: Path, site: str | None, *, fetch: bool = False) -> News:
@@ -74,20 +85,95 @@ def take_stac(archive: Archive, path: Path, site: str | None, *, fetch: bool = F
     """
     failed: list[tuple[str, str]] = []
     taken = archive.catalog.take_stac(
-        path, site, fetch=fetch, failed=lambda scene, error: failed.append((told_name(scene), str(error)))
+        path, site, fetch=fetch, failed=_told_to(failed), noted=_logged_in(archive)
     )
-    return _logged(archive, taken, failed)
+    return _news(taken, failed)
 
 
-def _logged(archive: Archive, taken: Sequence[Taken], failed: list[tuple[str, str]]) -> News:
-    fresh = [one for one in taken if one.news == "new"]
-    archive.log.append_many([("scene.added", scene_facts(one.entry)) for one in fresh])
+def _told_to(failed: list[tuple[str, str]]) -> Callable[[str, PitheadError], None]:
+    """What adds a scene that failed to a list; its reason does not begin with its name once more."""
+
+    def tell(path: str, error: PitheadError) -> None:
+        reason = str(error)
+        for name in (path, told_name(path), os.path.abspath(path)):  # noqa: PTH100 (as the catalogue does)
+            reason = reason.removeprefix(f"{name}: ")
+        failed.append((told_name(path), reason))
+
+    return tell
+
+
+def _logged_in(archive: Archive) -> Callable[[Sequence[Taken]], None]:
+    """What writes down in the log of an archive what became of scenes."""
+
+    def note(taken: Sequence[Taken]) -> None:
+        archive.log.append_many(event for one in taken for event in _events(one))
+
+    return note
+
+
+def _news(taken: Sequence[Taken], failed: Sequence[tuple[str, str]]) -> News:
+    remarks = [one.remark for one in taken if one.remark is not None]
+    remarks += [f"scene {one.entry.id} is at its place again as it was" for one in taken if one.restored]
+    new = sum(one.news == "new" for one in taken)
+    return News(
+        new,
+        len(taken) - new,
+        tuple(failed),
+        amended=sum(bool(one.amended) for one in taken),
+        moved=sum(one.news == "moved" for one in taken),
+        remarks=tuple(remarks),
+    )
+
+
+def _events(taken: Taken) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kind and facts of each record of a scene that was taken in."""
+    entry, before = taken.entry, taken.before
+    told = {"scene": entry.id, "scene_sha256": entry.sha256}
+    yield from (("scene.changed", {"scene": old}) for old in taken.replaced)
+    if before is None:
+        yield "scene.added", scene_facts(entry)
+    amended = {name: list(values) for name, values in taken.amended.items() if name != "sites"}
+    if amended and before is not None:
+        hashes = {"facts_sha256": facts_sha256(entry), "facts_sha256_before": facts_sha256(before)}
+        yield "scene.amended", {**told, "amended": amended, **hashes}
     # Apart, since an export of one camp takes the records of a scene with it that may show others too.
-    shown = [{"scene": one.entry.id, "sites": list(one.entry.sites)} for one in fresh if one.entry.sites]
-    archive.log.append_many([("scene.sited", facts) for facts in shown])
-    replaced = [old for one in taken for old in one.replaced]
-    archive.log.append_many([("scene.changed", {"scene": old}) for old in replaced])
-    return News(len(fresh), len(taken) - len(fresh), tuple(failed))
+    if entry.sites if before is None else "sites" in taken.amended:
+        yield "scene.sited", {"scene": entry.id, "sites": list(entry.sites)}
+    if taken.news == "moved":
+        yield "scene.moved", told
+    if taken.restored:
+        yield "scene.restored", told
+
+
+def strange_entries(entries: Iterable[Entry], records: Iterable[Record]) -> Iterator[str]:
+    """Scenes of which the catalogue says what the log does not tell, each in a line.
+
+    A scene whose records tell nothing of its facts, as in logs of older versions, is passed over.
+
+    Args:
+        entries: What the catalogue says; of one scene several times too, as by its Item and by the index.
+        records: The log from its first record on.
+    """
+    told: dict[str, list[str]] = {}
+    edited: set[str] = set()
+    for record in records:
+        facts = record.facts or {}
+        if record.kind not in {"scene.added", "scene.amended"} or "facts_sha256" not in facts:
+            continue
+        known = told.setdefault(facts["scene"], [])
+        # After a kill the log may tell of an amendment that was never made, and then of it again.
+        if known and facts.get("facts_sha256_before", known[-1]) not in known:
+            edited.add(facts["scene"])
+        known.append(facts["facts_sha256"])
+    for scene in sorted(edited):
+        yield f"{scene}: what the catalogue said of it was edited before it was amended with --add"
+    said = {(entry.id, facts_sha256(entry)) for entry in entries if entry.id in told}
+    for scene, sha256 in sorted(said):
+        if sha256 != told[scene][-1]:
+            yield (
+                f"{scene}: expected what the log last told of it ({told[scene][-1][:12]}), got other facts "
+                f"in the catalogue ({sha256[:12]}): put its Item back, or say what is true with --add"
+            )
 
 
 def scene_facts(entry: Entry) -> dict[str, Any]:
@@ -99,6 +185,7 @@ def scene_facts(entry: Entry) -> dict[str, Any]:
         "bytes": entry.bytes,
         "acquired": None if entry.acquired is None else entry.acquired.isoformat(),
         "sensor": entry.sensor,
+        "facts_sha256": facts_sha256(entry),
     }
 
 
@@ -125,11 +212,12 @@ def use_sites(archive: Archive, path: Path) -> int:
 
 
 def register(archive: Archive, detector: Detector) -> None:
-    """Log weights when they are first used on an archive."""
+    """Log weights when they are first used here, and again when the list beside them says otherwise."""
+    card, beside = detector.card, standing(detector.path, detector.sha256)
     known = (record.facts for record in archive.log.records() if record.kind == "weights.registered")
-    if any(facts is not None and facts["weights_sha256"] == detector.sha256 for facts in known):
+    mine = [facts for facts in known if facts is not None and facts["weights_sha256"] == detector.sha256]
+    if mine and mine[-1].get("manifest") == beside:
         return
-    card = detector.card
     archive.log.append(
         "weights.registered",
         {
@@ -138,6 +226,7 @@ def register(archive: Archive, detector: Detector) -> None:
             "licence": card.licence,
             "classes": {known.name: known.threshold for known in card.classes},
             "training": dict(card.training),
+            "manifest": beside,
         },
     )
 
@@ -148,8 +237,18 @@ def note_changes(archive: Archive, todo: Plan) -> None:
     Raises:
         PitheadError: The catalogue cannot be written.
     """
-    changed = [replace(entry, changed=True) for entry in todo.changed]
-    if not todo.touched and not changed:
+    found_changed = [entry for entry in todo.changed if not entry.changed]
+    if not todo.touched and not found_changed:
         return
-    archive.catalog.update([*todo.touched, *changed])
+    # As they are now: since the plan was made, scenes may have been amended, or have moved.
+    now = {(entry.id, entry.href): entry for entry in archive.catalog.scenes()}
+    known = ((now.get((seen.id, seen.href)), seen) for seen in todo.touched)
+    touched = [
+        replace(entry, bytes=seen.bytes, mtime_ns=seen.mtime_ns, etag=seen.etag)
+        for entry, seen in known
+        if entry is not None
+    ]
+    there = (now.get((seen.id, seen.href)) for seen in found_changed)
+    changed = [replace(entry, changed=True) for entry in there if entry is not None]
+    archive.catalog.update([*touched, *changed])
     archive.log.append_many([("scene.changed", {"scene": entry.id}) for entry in changed])

@@ -1,34 +1,17 @@
 """What is to be scored: every scene that has no finished record for these weights and options."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
-import shapely
-
-from pithead.aoi import Aoi
 from pithead.card import Card
 from pithead.catalog import Entry, State, renewed
-from pithead.errors import CatalogError, SceneError
+from pithead.errors import SceneError
 from pithead.rescore.archive import Archive
+from pithead.rescore.choice import Choice, chosen
 from pithead.rescore.options import Options
 from pithead.shelf import Shelf
 from pithead.tiling import Grid
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which scenes of the archive are meant; all without a word."""
-
-    site: str | None = None
-    """The name or an alias of a site."""
-    since: datetime | None = None
-    """Taken then or later; a scene without a date is not."""
-    area: Aoi | None = None
-    """Scenes whose frame meets it."""
-    limit: int | None = None
-    """At most so many, the first by name that are still to be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +59,18 @@ def plan(
     """
     options.way(1).check(card)
     choice = choice or Choice()
-    chosen = list(_chosen(archive, choice))
+    meant = list(chosen(archive.catalog, choice))
+    current = {entry.href for entry in meant if not entry.changed}
+    meant = [entry for entry in meant if not entry.changed or entry.href not in current]
     finished = archive.store.finished(weights_sha256, options.sha256)
     failures = {} if retry_failed else aside(archive.work_place, weights_sha256, options)
-    open_ = [entry for entry in chosen if entry.sha256 not in finished]
+    open_ = [entry for entry in meant if entry.sha256 not in finished or entry.changed]
     by_state: dict[str, list[Entry]] = {"same": [], "touched": [], "changed": [], "gone": [], "aside": []}
     for entry in open_:
         if choice.limit is not None and len(by_state["same"]) >= choice.limit:
             break
         state = "aside" if entry.sha256 in failures else _state(archive, entry, verify=verify)
+        state = "changed" if entry.changed else state
         if state == "touched":
             by_state["touched"].append(entry := renewed(entry))
         by_state["same" if state == "touched" else state].append(entry)
@@ -92,7 +78,7 @@ def plan(
     return Plan(
         todo=tuple(by_state["same"]),
         tiles=sum(tiles_of.values()),
-        finished=len(chosen) - len(open_),
+        finished=len(meant) - len(open_),
         touched=tuple(by_state["touched"]),
         changed=tuple(by_state["changed"]),
         gone=tuple(by_state["gone"]),
@@ -114,33 +100,6 @@ def tiles(entry: Entry, card: Card, options: Options) -> int:
     scale_x, scale_y = (gsd / card.gsd_m for gsd in entry.gsd_m)
     width, height = max(1, round(entry.width * scale_x)), max(1, round(entry.height * scale_y))
     return len(Grid(width, height, scale_x, scale_y, card.tile_px, options.overlap_px))
-
-
-def _chosen(archive: Archive, choice: Choice) -> Iterable[Entry]:
-    """The scenes that are meant, one for each content, those that have been superseded left out."""
-    site = None if choice.site is None else _site(archive, choice.site)
-    area = None if choice.area is None else choice.area.lonlat
-    seen: set[str] = set()
-    for entry in archive.catalog.scenes():
-        if entry.sha256 in seen or entry.changed:
-            continue
-        if site is not None and site not in entry.sites:
-            continue
-        if choice.since is not None and (entry.acquired is None or entry.acquired < choice.since):
-            continue
-        if area is not None and (entry.footprint is None or not shapely.intersects(area, entry.footprint)):
-            continue
-        seen.add(entry.sha256)
-        yield entry
-
-
-def _site(archive: Archive, name: str) -> str:
-    sites = archive.catalog.sites()
-    for site in sites:
-        if name == site.name or name in site.aliases:
-            return site.name
-    known = ", ".join(sorted(site.name for site in sites)) or "none"
-    raise CatalogError(f"expected a site of the archive ({known}), got {name}")
 
 
 # --- scenes that have failed

@@ -1,19 +1,12 @@
-"""What else is done with an archive: everything is hashed again, results are exported, the log is signed."""
+"""What else is done with an archive: everything is hashed again, files are joined, the log is signed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import geopandas as gpd
-
 from pithead.errors import EvidenceError, OptionError, PitheadError
-from pithead.evidence import SIGNED, Record, check_signatures, extract, sign
-from pithead.files import sha256_of, write_whole
+from pithead.evidence import check_signatures, sign
 from pithead.rescore.archive import Archive
-from pithead.review import GIVEN
-from pithead.store import export as write_export
-
-CHAIN = ".chain.jsonl"
-_OF_A_SCENE = frozenset({"scene.added", "scene.changed", "run.finished", "run.failed"})
+from pithead.rescore.intake import strange_entries
 
 
 def check(archive: Archive) -> list[str]:
@@ -30,10 +23,12 @@ def check(archive: Archive) -> list[str]:
                 key = facts["scene_sha256"], facts["weights_sha256"], facts["options_sha256"]
                 told[key] = facts["result_sha256"]
         check_signatures(archive.log.records())
+        faults += _strange_results(archive, told)
+        known = [*archive.catalog.scenes(), *archive.catalog.items()]
+        faults += strange_entries(known, archive.log.records())
     except EvidenceError as error:
-        faults.append(str(error))
+        faults.append(str(error))  # what a broken log tells of results is no measure of them
     faults += [str(fault) for fault in archive.store.verify()]
-    faults += _strange_results(archive, told)
     faults += _strange_scenes(archive)
     return faults
 
@@ -59,6 +54,7 @@ def _strange_results(archive: Archive, told: dict[tuple[str, str, str], str]) ->
 def _strange_scenes(archive: Archive) -> Iterator[str]:
     for entry in archive.catalog.scenes():
         if entry.changed:
+            yield f"{entry.id}: changed since it was taken in; its results are of the bytes that it had"
             continue
         try:
             state = archive.catalog.state(entry, verify=True)
@@ -75,61 +71,6 @@ def compact(archive: Archive) -> int:
     if joined:
         archive.log.append("store.compacted", {"files": joined})
     return joined
-
-
-def export(archive: Archive, path: Path, weights_sha256: str | None, site: str | None) -> int:
-    """Write detections to a file, and the part of the log that they stand on beside it.
-
-    Returns how many are in the file: maps leave out those in scenes without georeference.
-
-    Args:
-        archive: The archive.
-        path: NAME.gpkg, NAME.geojson or NAME.csv; the log goes to NAME.chain.jsonl.
-        weights_sha256: Only of these weights.
-        site: Only of this site, by its name or an alias.
-
-    Raises:
-        OptionError: There is nothing to export.
-        StoreError: The ending is another, or it cannot be written.
-    """
-    name = None if site is None else _named(archive, site)
-    rows = archive.store.detections(weights_sha256, name)
-    if rows.empty:
-        raise OptionError(
-            "expected detections to export, got none of these weights and this site: score scenes first"
-        )
-    written = len(rows) - write_export(rows, path)
-    sha256, scenes = sha256_of(path), sorted(set(rows["scene"]))
-    archive.log.append("export.made", {"sha256": sha256, "rows": written, "scenes": scenes})
-    # What people said of other camps that the same scenes show is not theirs to know.
-    said = None if name is None else set(archive.store.detections(site=name)["detection"])
-    lines = extract(archive.log, _of_an_export(rows, sha256, said))
-    write_whole(path.with_suffix(CHAIN), b"".join(lines))
-    return written
-
-
-def _named(archive: Archive, site: str) -> str:
-    """The name of a site that may be given by an alias; of one that only results know, as it is given."""
-    known = archive.catalog.sites()
-    return next((one.name for one in known if site == one.name or site in one.aliases), site)
-
-
-def _of_an_export(rows: gpd.GeoDataFrame, sha256: str, said: set[str] | None) -> Callable[[Record], bool]:
-    """Which records go out whole with rows: of their scenes and weights, reviews, signatures, the export."""
-    names, scenes, weights = (set(rows[column]) for column in ("scene", "scene_sha256", "weights_sha256"))
-
-    def wanted(record: Record) -> bool:
-        facts = record.facts or {}
-        of_scene = facts.get("scene") in names or facts.get("scene_sha256") in scenes
-        if record.kind in _OF_A_SCENE:
-            return of_scene
-        if record.kind == GIVEN:
-            return of_scene and (said is None or facts.get("detection") in said)
-        if record.kind == "weights.registered":
-            return facts.get("weights_sha256") in weights
-        return record.kind == SIGNED or (record.kind == "export.made" and facts.get("sha256") == sha256)
-
-    return wanted
 
 
 def sign_head(archive: Archive, key: Path) -> str:

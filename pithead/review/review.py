@@ -1,6 +1,6 @@
-"""What people decided about detections: records of kind "review.given" in the log of evidence."""
+"""One person's decision about one detection, and the log that keeps it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -8,7 +8,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from pithead.errors import EvidenceError, OptionError
-from pithead.evidence import Log, Record
+from pithead.evidence import Log, Record, canonical
 
 GIVEN = "review.given"
 Decision = Literal["accept", "reject", "relabel", "redraw"]
@@ -121,6 +121,22 @@ def give(log: Log, review: Review) -> Record:
         EvidenceError: The log is damaged.
     """
     return log.append(GIVEN, review.facts())
+
+
+def give_all(log: Log, given: Iterable[Review]) -> tuple[Review, ...]:
+    """Add reviews to the log at once, but those that say what was said last of that detection already.
+
+    Returns those that were added.
+
+    Raises:
+        StoreError: The log cannot be written; then none is added.
+        EvidenceError: The log is damaged.
+    """
+    last = {detection: canonical(review.facts()) for detection, review in reviews(log).items()}
+    fresh = tuple(review for review in given if canonical(review.facts()) != last.get(review.detection))
+    if fresh:
+        log.append_many([(GIVEN, review.facts()) for review in fresh])
+    return fresh
 
 
 def reviews(log: Log) -> dict[str, Review]:
