@@ -1,20 +1,18 @@
 """Keep an archive of scenes, and score again whatever new weights have not seen; nothing is scored twice."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from pithead.aoi import read_aoi
+from pithead.catalog import read_sites
+from pithead.dates import date_of
 from pithead.detector import Detector, Device
 from pithead.errors import EvidenceError, OptionError, SceneError
 from pithead.files import sha256_of
@@ -24,24 +22,13 @@ from pithead.rescore.board import Board
 from pithead.rescore.drive import drive, reconcile
 from pithead.rescore.export import export
 from pithead.rescore.intake import note_changes, register, take_results, take_scenes, take_stac, use_sites
-from pithead.rescore.overview import overview
+from pithead.rescore.overview import end_lines, many, overview, plan_lines, progress, seconds_of_a_tile
 from pithead.rescore.parts import TILES
 from pithead.rescore.plan import plan
 from pithead.rescore.upkeep import check, compact, sign_head
 from pithead.sidefiles import Facts
 
 app = App(name="rescore.py")
-
-
-def _date(text: str) -> datetime:
-    """A date or time, in UTC where it has no zone."""
-    try:
-        day = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise OptionError(
-            f"expected a date such as 2019-03-12 or 2019-03-12T04:05:00Z, got {text!r}"
-        ) from error
-    return day if day.tzinfo else day.replace(tzinfo=UTC)
 
 
 Many = Parameter(consume_multiple=True, negative="")
@@ -79,7 +66,7 @@ class Intake:
     @property
     def facts(self) -> Facts:
         """What the user says of every scene."""
-        taken = None if self.date is None else _date(self.date)
+        taken = None if self.date is None else date_of(self.date)
         return Facts(
             acquired=taken, sensor=self.sensor, gsd_m=self.gsd, off_nadir_deg=self.off_nadir,
             sun_azimuth_deg=self.sun_azimuth, sun_elevation_deg=self.sun_elevation,
@@ -144,7 +131,7 @@ class Scoring:
         """The scenes that are meant."""
         if self.limit is not None and self.limit < 1:
             raise OptionError(f"expected a limit of at least 1 scene, got {self.limit}")
-        since = None if self.since is None else _date(self.since)
+        since = None if self.since is None else date_of(self.since)
         return Choice(site, since, None if self.aoi is None else read_aoi(self.aoi), self.limit)
 
 
@@ -216,8 +203,11 @@ def _check_asked(intake: Intake, scoring: Scoring, upkeep: Upkeep) -> None:
     """Refuse, before anything is done, what cannot be meant.
 
     Raises:
+        CatalogError: The file of sites is none.
         OptionError: A dry run that would write, or one without weights; or nobody would work.
     """
+    if intake.sites is not None:
+        read_sites(intake.sites)
     if scoring.dry_run and scoring.weights is None:
         raise OptionError("expected --weights with --dry-run: what is left to do depends on them")
     writes = (intake.add, intake.take, intake.scans, intake.sites, upkeep.compact, upkeep.export, upkeep.sign)
@@ -241,15 +231,15 @@ def _take_in(archive: Archive, asked: Intake, facts: Facts, site: str | None, ou
     if news:
         fresh, known = sum(one.new for one in news), sum(one.known for one in news)
         amended, moved = sum(one.amended for one in news), sum(one.moved for one in news)
-        out.print(f"{_many(fresh, 'new scene')}, {known} known before ({amended} amended, {moved} moved)")
+        out.print(f"{many(fresh, 'new scene')}, {known} known before ({amended} amended, {moved} moved)")
     for remark in (remark for one in news for remark in one.remarks):
         out.print(remark)
     for folder in asked.scans:
-        out.print(f"{_many(take_results(archive, folder, site), 'result')} of scans from {folder}")
+        out.print(f"{many(take_results(archive, folder, site), 'result')} of scans from {folder}")
     for path, reason in failed:
         out.print(f"not taken in: {path}: {reason}")
     if failed:
-        raise SceneError(f"{_many(len(failed), 'scene')} not taken in, for the reasons above")
+        raise SceneError(f"{many(len(failed), 'scene')} not taken in, for the reasons above")
 
 
 def _score(
@@ -261,7 +251,8 @@ def _score(
         retry_failed=asked.retry_failed, verify=upkeep.verify,
     )  # fmt: skip
     workers = asked.workers or (gpus() if detector.device == "cuda" else cores() // asked.threads) or 1
-    _tell_plan(todo, detector, workers, out)
+    for line in plan_lines(todo, seconds_of_a_tile(detector) if todo.todo else 0.0, workers):
+        out.print(line)
     if asked.dry_run:
         return
     note_changes(archive, todo)
@@ -284,7 +275,8 @@ def _score(
             table(tally)
 
         tally = drive(archive, todo, job, crew, watch)
-    out.print(_told_end(tally))
+    for line in end_lines(tally):
+        out.print(line)
     _refuse_left_out(todo, len(tally.failures))
 
 
@@ -301,33 +293,6 @@ def _refuse_left_out(todo: Plan, failed: int) -> None:
             f"{left} of {of} scenes have no result, named above with the reason: mend them, and try those "
             "that failed again with --retry-failed"
         )
-
-
-def _tell_plan(todo: Plan, detector: Detector, workers: int, out: Console) -> None:
-    """What is to be done, with an estimate of the time from one tile that goes through the model now."""
-    tile_s = _seconds_of_a_tile(detector) if todo.todo else 0.0
-    out.print(
-        f"{_many(len(todo.todo), 'scene')} to score, {todo.km2:,.1f} km², {todo.tiles:,} tiles, about "
-        f"{timedelta(seconds=round(todo.tiles * tile_s / workers))} with {_many(workers, 'worker')}; "
-        f"{todo.finished} scored before"
-    )
-    for entry in todo.changed:
-        out.print(f"changed since it was taken in, not scored: {entry.id}")
-    if todo.changed:
-        out.print("(put their bytes back, or take in what is there now, both with --add)")
-    for entry in todo.gone:
-        out.print(f"not there, not scored: {entry.id}")
-    for entry, reason in todo.aside:
-        out.print(f"set aside before (--retry-failed): {entry.id}: {reason}")
-
-
-def _seconds_of_a_tile(detector: Detector) -> float:
-    side = detector.card.tile_px
-    tiles = np.zeros((detector.batch, side, side, 3), np.uint8)
-    detector.detect(tiles)  # the first run also lays out the graph
-    began = time.perf_counter()
-    detector.detect(tiles)
-    return (time.perf_counter() - began) / detector.batch
 
 
 @contextmanager
@@ -354,44 +319,7 @@ def _table(*, quiet: bool) -> Iterator[Callable[[Tally], None]]:
         yield lambda _: None
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield lambda tally: live.update(_progress(tally), refresh=True)
-
-
-def _progress(tally: Tally) -> Table:
-    """How far it is, in a line of figures and one of what is under way."""
-    told = tally.told
-    table = Table("scenes", "failed", "km²", "km²/s", "Mpx/s", "model share", "workers", "left")
-    left = told.get("eta_seconds")
-    table.add_row(
-        f"{tally.done} of {len(tally.plan.todo)}",
-        str(len(tally.failures)),
-        f"{tally.km2:,.2f}",
-        f"{told['km2_per_second']:.3f}",
-        f"{told['mpx_per_second']:.2f}",
-        f"{told['model_share']:.0%}",
-        str(tally.workers),
-        "" if left is None else str(timedelta(seconds=round(left))),
-    )
-    table.caption = ", ".join(sorted(tally.active)[:4])
-    return table
-
-
-def _told_end(tally: Tally) -> str:
-    told = tally.told
-    took = timedelta(seconds=round(tally.seconds))
-    first = (
-        f"{_many(tally.done, 'scene')} scored in {took}: {tally.km2:,.2f} km², "
-        f"{told['km2_per_second']:.3f} km²/s, {told['mpx_per_second']:.2f} Mpx/s, "
-        f"{told['model_share']:.0%} of the workers' time was the bare model"
-    )
-    lines = [first]
-    lines += [f"set aside: {scene}: {reason}" for scene, reason in sorted(tally.failures.items())]
-    return "\n".join(lines)
-
-
-def _many(count: int, what: str) -> str:
-    """`1 scene`, `2 scenes`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+        yield lambda tally: live.update(progress(tally), refresh=True)
 
 
 def _keep_up(archive: Archive, scoring: Scoring, site: str | None, upkeep: Upkeep, out: Console) -> None:
@@ -402,7 +330,7 @@ def _keep_up(archive: Archive, scoring: Scoring, site: str | None, upkeep: Upkee
         choice = replace(scoring.choice(site), limit=None)
         found, looked = export(archive, upkeep.export, choice, wanted, every=upkeep.every, key=upkeep.sign)
         signed = "" if upkeep.sign is None else ", signed"
-        out.print(f"{_many(found, 'detection')} of {_many(looked, 'scene')} in {upkeep.export}{signed}")
+        out.print(f"{many(found, 'detection')} of {many(looked, 'scene')} in {upkeep.export}{signed}")
     elif upkeep.sign is not None:
         out.print(f"signed: {sign_head(archive, upkeep.sign)}")
     if upkeep.verify:
@@ -410,7 +338,7 @@ def _keep_up(archive: Archive, scoring: Scoring, site: str | None, upkeep: Upkee
         for fault in faults:
             out.print(fault)
         if faults:
-            raise EvidenceError(f"{_many(len(faults), 'fault')} found, named above: nothing was changed")
+            raise EvidenceError(f"{many(len(faults), 'fault')} found, named above: nothing was changed")
         out.print("the log is whole, and every result and every scene is what it was")
 
 

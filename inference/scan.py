@@ -17,9 +17,10 @@ from shapely.geometry.base import BaseGeometry
 
 from pithead.aoi import Aoi, read_aoi
 from pithead.card import Card
+from pithead.dates import date_of
 from pithead.detector import Detector, Device
-from pithead.errors import OptionError, OutsideError, SceneError, WeightsError
-from pithead.imagery import Scene, is_local, open_scene, parse_stretch, told_name
+from pithead.errors import OptionError, OutsideError, WeightsError
+from pithead.imagery import Scene, images_in, is_local, open_scene, parse_stretch, told_name
 from pithead.program import run
 from pithead.results import ENDINGS, Run, scene_sha256, write_results
 from pithead.scan import Way, scan
@@ -28,7 +29,6 @@ from pithead.vectors import Layers, Origin
 app = App(name="scan.py")
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-IMAGES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,7 @@ class Options:
         Raises:
             OptionError: It is no date.
         """
-        try:
-            taken = None if self.date is None else datetime.fromisoformat(self.date)
-        except ValueError as error:
-            raise OptionError(
-                f"expected a date such as 2019-03-12 or 2019-03-12T04:05:00Z, got {self.date!r}"
-            ) from error
-        return taken if taken is None or taken.tzinfo else taken.replace(tzinfo=UTC)
+        return None if self.date is None else date_of(self.date)
 
     def open(self, scene: str) -> Scene:
         """Open a scene as the user says that it is to be read."""
@@ -182,15 +176,7 @@ def _images(scenes: tuple[str, ...]) -> list[str]:
     """The scenes, and the images in folders; two of one name would overwrite each other's results."""
     if not scenes:
         raise OptionError("expected a scene or a folder of scenes, got none: scan.py SCENE --out DIR")
-    found: list[str] = []
-    for scene in scenes:
-        inside = [scene]
-        if is_local(scene) and Path(scene).is_dir():
-            folder = sorted(Path(scene).iterdir())
-            inside = [str(p) for p in folder if p.suffix.lower() in IMAGES and p.is_file()]
-        if not inside:
-            raise SceneError(f"{scene}: expected images ({', '.join(sorted(IMAGES))}), got none")
-        found += inside
+    found = [image for scene in scenes for image in images_in(scene)]
     names: dict[str, str] = {}
     for scene in found:
         other = names.setdefault(_name(scene), scene)

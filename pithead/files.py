@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and text that is split at newlines and nowhere else."""
 
 import hashlib
+import os
 from pathlib import Path
 
 
@@ -10,10 +11,42 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     Folders that are missing are made.
     """
     path = Path(path)
+    whole = content.encode("utf-8") if isinstance(content, str) else content
+    # One writer at a time: what a kill has left is written over by the next.
+    write_by(path.with_name(f".{path.name}.part"), path, whole)
+
+
+def write_by(part: Path, path: Path, content: bytes, *, lasting: bool = False) -> None:
+    """Write a file by way of another beside it, which is gone whatever happens, unless the process is killed.
+
+    Args:
+        part: The file beside it; two who write at once need one each.
+        path: The file.
+        content: All of it.
+        lasting: Whether it is to outlast a loss of power from the moment that this returns.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())  # else a machine that dies may keep the name and not the bytes
+        part.replace(path)
+        if lasting:
+            _sync_folder(path.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a loss of power."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def lines_of(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from typing import IO, Any
 import fsspec
 
 from pithead.errors import StoreError
+from pithead.files import write_by
 
 PART = ".part-"
 """How the name of a file begins that is being written."""
@@ -162,17 +163,7 @@ class FolderShelf(Shelf):
         path = self.path(name)
         part = path.with_name(f"{PART}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
         with _clear(str(path), "write"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with part.open("xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())  # else a machine that dies may keep the name and not the bytes
-                part.replace(path)
-                _sync_folder(path.parent)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+            write_by(part, path, content, lasting=True)
 
     def exists(self, name: str) -> bool:  # noqa: D102
         return self.path(name).is_file()
@@ -312,12 +303,3 @@ def _lives(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a loss of power."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pystac
 import shapely
 from pystac.extensions.file import FileExtension
@@ -13,15 +12,15 @@ from pystac.extensions.projection import ProjectionExtension
 
 from pithead import __version__
 from pithead.files import sha256_of
+from pithead.footprint import bbox_of, footprint_of, outline_px
 from pithead.imagery import Scene
-from pithead.vectors import DEGREE_DECIMALS, Origin
+from pithead.vectors import Origin
 
 FIRST_IMAGE = datetime(1960, 8, 18, tzinfo=UTC)
 """No satellite image is older (CORONA): an Item needs a time, and of an unknown one it gives this span."""
 
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 _MULTIHASH_SHA256 = "1220"  # what comes is sha256, of 32 bytes (multiformats.io/multihash)
-_OUTLINE_STEPS = 16  # vertices per side: the sides of a scene are curves in longitude and latitude
 _ASSETS = {
     ".geojson": ("application/geo+json", ["data"]),
     ".gpkg": ("application/geopackage+sqlite3", ["data"]),
@@ -47,11 +46,13 @@ def scene_item(
         acquired: When the scene was taken; None gives the span from the first satellite image to `created`.
         created: When the scan began.
     """
-    outline = _footprint(scene)
+    outline = None
+    if scene.crs is not None:
+        outline = footprint_of(scene.to_lonlat(outline_px(scene.width, scene.height)))
     item = pystac.Item(
         id=origin.scene,
         geometry=None if outline is None else json.loads(shapely.to_geojson(outline)),
-        bbox=None if outline is None else list(outline.bounds),
+        bbox=None if outline is None else bbox_of(outline),
         datetime=acquired,
         start_datetime=None if acquired else FIRST_IMAGE,
         end_datetime=None if acquired else created,
@@ -88,16 +89,3 @@ def write_item(path: Path, item: pystac.Item, record: str) -> None:
     item.add_asset("record", pystac.Asset(f"./{record}", media_type="application/json", roles=["metadata"]))
     text = json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _footprint(scene: Scene) -> shapely.Polygon | None:
-    """The outline of a scene in longitude and latitude, anticlockwise; None without georeference."""
-    if scene.crs is None:
-        return None
-    frame = shapely.box(0, 0, scene.width, scene.height)
-    points = shapely.get_coordinates(
-        shapely.segmentize(frame, max(scene.width, scene.height) / _OUTLINE_STEPS)
-    )
-    outline = shapely.Polygon(np.round(scene.to_lonlat(points), DEGREE_DECIMALS))
-    oriented: shapely.Polygon = shapely.geometry.polygon.orient(outline)
-    return oriented

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scenes import make_scene
+
+from pithead.card import Card
+from pithead.imagery import Scene
 
 Rows = list[list[float]]
 MakeOnnx = Callable[..., Path]
@@ -45,6 +49,24 @@ def card_json() -> str:
             "metrics": {},
         }
     )
+
+
+@pytest.fixture
+def card(card_json: str) -> Card:
+    """The same, read."""
+    return Card.from_json(card_json)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A scene in UTM, open."""
+    return make_scene(tmp_path / "scene.tif", 32652)
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Scene:
+    """A scene without georeference, open."""
+    return make_scene(tmp_path / "scene.png", None)
 
 
 @pytest.fixture

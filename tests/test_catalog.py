@@ -31,12 +31,12 @@ from rasterio.crs import CRS
 
 from pithead.catalog import Catalog, Entry, Offer, Site, renewed
 from pithead.catalog.books import Books
-from pithead.catalog.frame import bbox_of, footprint_of
 from pithead.catalog.intake import id_of
 from pithead.catalog.item import entry_of, item_of
 from pithead.catalog.ledger import Looked, read_entries
 from pithead.catalog.lock import locked
 from pithead.errors import CatalogError, GroundResolutionError, PitheadError, SceneError
+from pithead.footprint import bbox_of, footprint_of
 from pithead.imagery import open_scene
 from pithead.sidefiles import Facts
 

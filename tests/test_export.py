@@ -339,11 +339,10 @@ def test_a_missing_or_broken_checkpoint_is_one_clear_error(tmp_path: Path, conte
     [(1, [0]), (2, [0, 3]), (5, [0, 1, 2, 4, 5]), (7, list(range(7))), (9, list(range(7)))],
 )
 def test_tiles_to_measure_on_are_spread_over_all(most: int, indices: list[int]) -> None:
-    from pithead.export.tiles import _spread
-    from pithead.learning.samples import TrainTile
+    from pithead.learning.samples import TrainTile, spread
 
     tiles = tuple(TrainTile(Path(str(i)), Path("x"), None, frozenset()) for i in range(7))
-    assert [int(tile.path.name) for tile in _spread(tiles, most)] == indices
+    assert [int(tile.path.name) for tile in spread(tiles, most)] == indices
 
 
 def test_no_tiles_to_compare_on_are_one_clear_error(tmp_path: Path) -> None:

@@ -5,11 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pithead.errors import CatalogError
-from pithead.sidefiles import Facts, parse_time, read_sidefile, read_sidefiles, stac_facts
+from pithead.sidefiles import Facts, read_sidefile, read_sidefiles, stac_facts
 
 # Values are invented; names, order and units are those of the vendors' documentation.
 IMD = """version = "28.3";
@@ -359,16 +357,3 @@ def test_facts_are_checked_when_made() -> None:
 def test_what_is_known_comes_before_the_others() -> None:
     mine, others = Facts(sensor="WV02", cloud_percent=0), Facts(sensor="GE01", gsd_m=0.4, cloud_percent=3)
     assert mine.over(others) == Facts(sensor="WV02", gsd_m=0.4, cloud_percent=0)
-
-
-@given(st.datetimes(min_value=datetime(1960, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001
-def test_times_are_utc_unless_they_say_otherwise(moment: datetime) -> None:
-    text = moment.isoformat()
-    for written in (text, f"{text}Z", f"{text} UTC", f"{text}+00:00"):
-        assert parse_time(written) == moment.replace(tzinfo=UTC)
-    assert parse_time(f"{text}+09:00") == moment.replace(tzinfo=UTC) - timedelta(hours=9)
-
-
-@pytest.mark.parametrize("text", ["", None, "today", "2019-13-01"])
-def test_what_is_no_time(text: str | None) -> None:
-    assert parse_time(text) is None

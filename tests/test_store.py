@@ -21,17 +21,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import rasterio
 import shapely
-from affine import Affine
-from PIL import Image
-from rasterio.crs import CRS
 
 from pithead.card import Card
 from pithead.detections import Coverage, Detections, SceneLine
 from pithead.errors import OptionError, StoreError
 from pithead.files import sha256_of
-from pithead.imagery import Scene, open_scene
+from pithead.imagery import Scene
 from pithead.results import Run, write_results
 from pithead.store import COLUMNS, RunRecord, Store, content_sha256, detection_id, export, rows_of, take_scans
 from pithead.store.listing import slug
@@ -39,25 +35,12 @@ from pithead.tiling import Grid
 from pithead.vectors import Origin, layers, write_geoparquet
 
 ROOT = Path(__file__).resolve().parents[1]
-UTM = Affine(0.5, 0, 500_000, 0, -0.5, 4_400_000)
 WEIGHTS, OTHER_WEIGHTS, OPTIONS = "b" * 64, "d" * 64, "c" * 64
 TAKEN = datetime(2019, 3, 12, 4, 5, 6, 789_123, tzinfo=UTC)
 
 
 def sha(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
-
-
-def make_scene(path: Path, crs: int | None) -> Scene:
-    if crs is None:
-        Image.new("RGB", (400, 300), (128, 128, 128)).save(path)
-        return open_scene(path, gsd_m=0.5)
-    with rasterio.open(
-        path, "w", driver="GTiff", width=400, height=300, count=3, dtype="uint8",
-        crs=CRS.from_epsg(crs), transform=UTM,
-    ) as out:  # fmt: skip
-        out.write(np.full((3, 300, 400), 128, np.uint8))
-    return open_scene(path)
 
 
 def found(*, empty: bool = False, shift: float = 0.0) -> Detections:
@@ -74,21 +57,6 @@ def found(*, empty: bool = False, shift: float = 0.0) -> Detections:
         coverage=Coverage(run=2),
         valid_px=120_000,
     )
-
-
-@pytest.fixture
-def card(card_json: str) -> Card:
-    return Card.from_json(card_json)
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return make_scene(tmp_path / "scene.tif", 32652)
-
-
-@pytest.fixture
-def flat(tmp_path: Path) -> Scene:
-    return make_scene(tmp_path / "scene.png", None)
 
 
 def rows(scene: Scene, card: Card, number: int = 1, **more: object) -> gpd.GeoDataFrame:

@@ -8,15 +8,12 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import rasterio
 import shapely
-from affine import Affine
 from PIL import Image
-from rasterio.crs import CRS
 
 from pithead.card import Card
 from pithead.detections import Coverage, Detections, SceneLine
-from pithead.imagery import Scene, open_scene
+from pithead.imagery import Scene
 from pithead.picture import write_picture
 from pithead.tiling import Grid
 from pithead.vectors import (
@@ -30,19 +27,6 @@ from pithead.vectors import (
 )
 
 ORIGIN = Origin("scene", "a" * 64, "b" * 64)
-UTM = Affine(0.5, 0, 500_000, 0, -0.5, 4_400_000)
-
-
-def make_scene(path: Path, crs: int | None) -> Scene:
-    if crs is None:
-        Image.new("RGB", (400, 300), (128, 128, 128)).save(path)
-        return open_scene(path, gsd_m=0.5)
-    with rasterio.open(
-        path, "w", driver="GTiff", width=400, height=300, count=3, dtype="uint8",
-        crs=CRS.from_epsg(crs), transform=UTM,
-    ) as out:  # fmt: skip
-        out.write(np.full((3, 300, 400), 128, np.uint8))
-    return open_scene(path)
 
 
 def found(*, empty: bool = False) -> Detections:
@@ -61,21 +45,6 @@ def found(*, empty: bool = False) -> Detections:
         coverage=Coverage(run=2),
         valid_px=120_000,
     )
-
-
-@pytest.fixture
-def card(card_json: str) -> Card:
-    return Card.from_json(card_json)
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return make_scene(tmp_path / "scene.tif", 32652)
-
-
-@pytest.fixture
-def flat(tmp_path: Path) -> Scene:
-    return make_scene(tmp_path / "scene.png", None)
 
 
 def test_metres(scene: Scene, card: Card) -> None:

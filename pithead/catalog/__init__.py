@@ -5,17 +5,16 @@
 """
 
 from pithead.catalog.archive import Catalog
-from pithead.catalog.entry import Entry, Footprint, Identity, Site
+from pithead.catalog.entry import Entry, Identity, Site
 from pithead.catalog.intake import Offer
 from pithead.catalog.ledger import Taken
-from pithead.catalog.places import site_named
+from pithead.catalog.places import read_sites, site_named
 from pithead.catalog.state import State, renewed
 from pithead.catalog.telling import facts_of, facts_sha256
 
 __all__ = [
     "Catalog",
     "Entry",
-    "Footprint",
     "Identity",
     "Offer",
     "Site",
@@ -23,6 +22,7 @@ __all__ = [
     "Taken",
     "facts_of",
     "facts_sha256",
+    "read_sites",
     "renewed",
     "site_named",
 ]

@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-import shapely
-
 from pithead.errors import CatalogError
+from pithead.footprint import Footprint
 
 Identity = Literal["bytes", "stated", "fingerprint"]
 """What a sha256 is of: the bytes, which were read; the bytes, as another catalogue states; or no bytes at
 all, but address, size and ETag of a remote file that was not fetched."""
-
-Footprint = shapely.Polygon | shapely.MultiPolygon
-"""In longitude and latitude; of two polygons where it crosses the antimeridian (RFC 7946, 3.1.9)."""
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 

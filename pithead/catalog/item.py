@@ -14,9 +14,9 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.view import ViewExtension
 
 from pithead import __version__
-from pithead.catalog.entry import Entry, Footprint
-from pithead.catalog.frame import bbox_of
+from pithead.catalog.entry import Entry
 from pithead.errors import CatalogError
+from pithead.footprint import Footprint, bbox_of
 from pithead.imagery import told_name
 from pithead.stac import FIRST_IMAGE, PROCESSING
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from pithead.catalog.entry import Entry, Footprint, Site
+from pithead.catalog.entry import Entry, Site
 from pithead.errors import CatalogError
 from pithead.files import sha256_of
+from pithead.footprint import Footprint
 
 SITES = "sites.geojson"
 _MOST = (180.0, 90.0)

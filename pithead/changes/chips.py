@@ -1,7 +1,5 @@
 """The same ground twice: with what the old weights gave, and with what the new ones give."""
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from pithead.catalog import Entry
 from pithead.catalog.state import state_of
 from pithead.changes.ground import LONLAT, as_lines
 from pithead.errors import PitheadError
-from pithead.evaluation.chips import INK, LEAST_M, MARGIN, SIDE_PX
+from pithead.evaluation.chips import INK, LEAST_M, MARGIN, SIDE_PX, data_url
 from pithead.geometry import Floats
 from pithead.imagery import Scene, open_scene, parse_stretch
 
@@ -93,7 +91,7 @@ def _cut(scene: Scene, change: pd.Series, sides: Sequence[gpd.GeoDataFrame]) -> 
             pen.draw(mine, colour, THICK)
         elif other is not None:
             pen.draw(other, "#ffffff", THIN, dashed=True)
-        pictures.append(_data_url(image))
+        pictures.append(data_url(image))
     return Chip(pictures[0], pictures[1], across_m)
 
 
@@ -134,9 +132,3 @@ class _Pen:
 def _dashes(line: shapely.LineString) -> list[BaseGeometry]:
     starts = np.arange(0.0, line.length, 2 * DASH_PX)
     return [shapely.ops.substring(line, at, min(at + DASH_PX, line.length)) for at in starts.tolist()]
-
-
-def _data_url(image: Image.Image) -> str:
-    stream = io.BytesIO()
-    image.save(stream, format="JPEG", quality=85, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -140,7 +140,7 @@ def chips(
             for i, fault in enumerate(faults):
                 if fault.scene == name:
                     image = _cut(scene, fault, by_scene[name], card)
-                    cut[i] = Chip(fault, _data_url(image))
+                    cut[i] = Chip(fault, data_url(image))
     return [cut[i] for i in sorted(cut)]
 
 
@@ -174,7 +174,8 @@ def _cut(scene: Scene, fault: Fault, result: SceneResult, card: Card) -> Image.I
     return image
 
 
-def _data_url(image: Image.Image) -> str:
+def data_url(image: Image.Image) -> str:
+    """A picture as text that a page can hold."""
     stream = io.BytesIO()
     image.save(stream, format="JPEG", quality=85, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pithead.errors import OptionError
 from pithead.geometry import corners_to_boxes
-from pithead.learning.samples import TrainTile, read_pixels, read_tiles, read_view
+from pithead.learning.samples import TrainTile, read_pixels, read_tiles, read_view, spread
 from pithead.trial import LabelledTile
 
 
@@ -29,7 +29,7 @@ class LabelledTiles:
                 f"and {most} are asked for"
             )
         self.tile_px = tile_px
-        self.tiles: tuple[TrainTile, ...] = _spread(found, most)
+        self.tiles: tuple[TrainTile, ...] = spread(found, most)
 
     def __len__(self) -> int:
         """How many."""
@@ -50,10 +50,4 @@ class LabelledTiles:
         """
         if count < 1:
             raise OptionError(f"expected at least 1 tile to compare on, got {count}")
-        return np.stack([read_pixels(tile.path, self.tile_px) for tile in _spread(self.tiles, count)])
-
-
-def _spread(tiles: tuple[TrainTile, ...], most: int) -> tuple[TrainTile, ...]:
-    """At most so many of the tiles, as evenly spread as can be: 2 of 3 are the first and the second."""
-    count = min(most, len(tiles))
-    return tuple(tiles[i * len(tiles) // count] for i in range(count))
+        return np.stack([read_pixels(tile.path, self.tile_px) for tile in spread(self.tiles, count)])

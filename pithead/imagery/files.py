@@ -55,6 +55,25 @@ _REMOTE_OPTIONS = {
 }
 
 
+IMAGES = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"})
+"""The endings by which scenes are found in a folder."""
+
+
+def images_in(path: str, *, below: bool = False) -> list[str]:
+    """The images of a folder, sorted, and with `below` those of folders in it; what is no folder is itself.
+
+    Raises:
+        SceneError: A folder has none.
+    """
+    if not is_local(path) or not Path(path).is_dir():
+        return [path]
+    inside = Path(path).rglob("*") if below else Path(path).iterdir()
+    found = [str(file) for file in sorted(inside) if file.suffix.lower() in IMAGES and file.is_file()]
+    if not found:
+        raise SceneError(f"{path}: expected images ({', '.join(sorted(IMAGES))}), got none")
+    return found
+
+
 def gdal_path(path: str) -> str:
     """The name by which GDAL reads a path: `s3://a/b` is `/vsis3/a/b`, `https://a` is `/vsicurl/https://a`.
 

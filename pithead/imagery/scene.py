@@ -3,7 +3,7 @@
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from pithead import geometry
+from pithead.dates import parse_time
 from pithead.errors import GroundResolutionError, OptionError, PitheadError
 from pithead.geometry import Floats, Window
 from pithead.imagery.bands import Bands, read_valid
@@ -103,12 +104,7 @@ class Scene:
 
         Source: the IMAGERY metadata domain of GDAL's raster data model, ACQUISITIONDATETIME.
         """
-        text = self._levels.full.tags(ns="IMAGERY").get("ACQUISITIONDATETIME", "").strip()
-        try:
-            taken = datetime.fromisoformat(text.replace(" UTC", "+00:00"))
-        except ValueError:
-            return None
-        return taken.replace(tzinfo=UTC) if taken.tzinfo is None else taken.astimezone(UTC)
+        return parse_time(self._levels.full.tags(ns="IMAGERY").get("ACQUISITIONDATETIME"))
 
     # --- pixels
 

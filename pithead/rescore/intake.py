@@ -8,18 +8,16 @@ from typing import Any
 
 from pithead.catalog import Entry, Offer, Taken, facts_sha256
 from pithead.detector import Detector
-from pithead.errors import PitheadError, SceneError
+from pithead.errors import PitheadError
 from pithead.evidence import Record
 from pithead.files import sha256_of
-from pithead.imagery import is_local, told_name
+from pithead.imagery import images_in, told_name
 from pithead.manifest import standing
 from pithead.rescore.archive import Archive
 from pithead.rescore.drive import run_facts
 from pithead.rescore.plan import Plan
 from pithead.sidefiles import Facts
 from pithead.store import take_scans
-
-IMAGES = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +37,6 @@ class News:
     """What the user should know of some of them, a line each."""
 
 
-def images_of(paths: Sequence[str]) -> list[str]:
-    """The images that paths name: a folder stands for those in it and below it.
-
-    Raises:
-        SceneError: A folder has none.
-    """
-    found: list[str] = []
-    for path in paths:
-        inside = [path]
-        if is_local(path) and Path(path).is_dir():
-            below = sorted(Path(path).rglob("*"))
-            inside = [str(p) for p in below if p.suffix.lower() in IMAGES and p.is_file()]
-        if not inside:
-            raise SceneError(f"{path}: expected images ({', '.join(sorted(IMAGES))}), got none")
-        found += inside
-    return found
-
-
 def take_scenes(
     archive: Archive, paths: Sequence[str], site: str | None, facts: Facts, *, fetch: bool = False
 ) -> News:
@@ -68,7 +48,7 @@ def take_scenes(
     """
     failed: list[tuple[str, str]] = []
     taken = archive.catalog.take(
-        [Offer(path, facts) for path in images_of(paths)],
+        [Offer(image, facts) for path in paths for image in images_in(path, below=True)],
         site,
         fetch=fetch,
         failed=_told_to(failed),

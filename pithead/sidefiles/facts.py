@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from pithead.dates import parse_time
 from pithead.errors import CatalogError
 
 T = TypeVar("T")
@@ -74,15 +75,6 @@ class Facts:
         """These facts, and of those that are unknown what the others say."""
         known = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
         return replace(others, **known)
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """A time as vendors write it (ISO 8601, UTC where no zone stands); None if it is no time."""
-    try:
-        taken = datetime.fromisoformat((text or "").strip().replace(" UTC", "+00:00"))
-    except ValueError:
-        return None
-    return taken.replace(tzinfo=UTC) if taken.tzinfo is None else taken.astimezone(UTC)
 
 
 def time(text: str, name: str) -> datetime:
