@@ -14,7 +14,7 @@ Both sums are over JSON in ASCII with sorted keys, no spaces, and numbers as Pyt
 (kind head.signed) is Ed25519 over "pithead evidence\nSEQ\nHASH\n" of an earlier record; with --key it is
 checked, which takes the package `cryptography`; what comes after the last record that it covers is not
 signed. With --file, the sha256 of that file (the map or table, or the list of scenes beside it) has to stand
-in a record of kind export.made.
+in a record of kind export.made, with --key in one that is signed.
 
 Exit status: 0 all holds, 1 something does not (the first broken line is named), 2 the chain, key or file that
 was given is none.
@@ -60,9 +60,11 @@ class Chain:
         if record["kind"] == "head.signed" and facts:
             self.signatures += 1
             if key and signs(facts, self.hashes, key):
-                self.signed, self.covered = self.signed + 1, facts["seq"]
+                self.signed, self.covered = self.signed + 1, max(self.covered, facts["seq"])
         if record["kind"] == "export.made" and facts:
-            self.exports |= {facts[name]: record["seq"] for name in EXPORTED if name in facts}
+            for name in EXPORTED:  # of one that was exported twice the first is meant: it may be signed
+                if name in facts:
+                    self.exports.setdefault(facts[name], record["seq"])
         self.hashes[record["seq"]] = record["hash"]
 
 
@@ -81,7 +83,7 @@ def hold(record: dict[str, Any], line: bytes, hashes: dict[int, str]) -> None:
 
 def as_json(value: object) -> bytes:
     """A value as JSON, in the form that is hashed."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def sha256(value: object) -> str:
@@ -139,8 +141,12 @@ def told_file(chain: Chain, path: Path, key: bytes | None) -> str:
     seq = chain.exports.get(hashlib.sha256(read(path, "an exported file")).hexdigest())
     if seq is None:
         sys.exit(f"{path} is not the file that was exported with this chain: no export.made has its sha256")
-    unsigned = ", which comes after what is signed" if key and seq > chain.covered else ""
-    return f"; {path.name} is the file of record {seq}{unsigned}"
+    if key and seq > chain.covered:
+        sys.exit(
+            f"{path} is the file of record {seq}, but the key has signed up to record {chain.covered} only: "
+            "whoever has the chain could have added what comes after"
+        )
+    return f"; {path.name} is the file of record {seq}"
 
 
 def refuse(why: str) -> NoReturn:

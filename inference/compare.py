@@ -18,6 +18,7 @@ from pithead.errors import OptionError
 from pithead.evaluation.page import text
 from pithead.program import run
 from pithead.rescore import Archive
+from pithead.rescore.whereabouts import Whereabouts
 
 app = App(name="compare.py")
 COLUMNS = {
@@ -80,14 +81,20 @@ def compare_weights(  # noqa: PLR0913 (options of a command line)
     asked = [Requirement.read(one) for one in require]
     place = Archive.open(archive)
     first, second = sides_of(place.store, place.log, Asked(old, old_options), Asked(new, new_options))
-    comparison = compare(first, second, portions(place.store, first, second), said_in(place.log))
-    judged = judge(asked, names(comparison))
+    where = Whereabouts.of(place.catalog)
+    sites = {sha: entry.sites for sha, entry in where.entries.items()}
+    first, second = first.shown_at(sites), second.shown_at(sites)
+    rows = portions(place.store, first, second, placed=where.placed)
+    comparison = compare(first, second, rows, said_in(place.log))
     numbers, queue = figures(comparison), queue_of(comparison.changed)
-    entries = {entry.sha256: entry for entry in place.catalog.scenes()} if chips else {}
+    judged = judge(asked, names(numbers))
+    shown = queue.head(chips)
+    scenes = tuple(shown["scene_sha256"].unique())
+    was, now = (rows_of(place.store, side, scenes) for side in (first, second))
     pictures = cut(
-        queue.head(chips),
-        entries,
-        lambda sha: (rows_of(place.store, first, (sha,)), rows_of(place.store, second, (sha,))),
+        shown,
+        where.entries,
+        lambda sha: (was[was["scene_sha256"] == sha], now[now["scene_sha256"] == sha]),
         second.options,
     )
     write_changes(out, comparison, numbers, queue, pictures, judged)

@@ -42,8 +42,10 @@ class Intake:
 
     add: Annotated[tuple[str, ...], Many] = ()
     """Scenes to take in: images, folders of images, or addresses."""
-    take: Annotated[tuple[Path, ...], Many] = ()
+    take: Annotated[tuple[str, ...], Many] = ()
     """STAC catalogues, Items, or FeatureCollections of Items as an API gives them, to be taken in."""
+    asset: str | None = None
+    """Which asset of these Items is the scene, by its key; else the one called visual, or the only one."""
     scans: Annotated[tuple[Path, ...], Many] = ()
     """Folders that scan.py --out has filled: their results are kept, under the options of those scans."""
     sites: Path | None = None
@@ -224,7 +226,9 @@ def _check_asked(intake: Intake, scoring: Scoring, upkeep: Upkeep) -> None:
 def _take_in(archive: Archive, asked: Intake, facts: Facts, site: str | None, out: Console) -> None:
     if asked.sites is not None:
         out.print(f"{use_sites(archive, asked.sites)} sites")
-    news = [take_stac(archive, path, site, fetch=asked.fetch) for path in asked.take]
+    news = [
+        take_stac(archive, path, site, facts, asset=asked.asset, fetch=asked.fetch) for path in asked.take
+    ]
     if asked.add:
         news.append(take_scenes(archive, asked.add, site, facts, fetch=asked.fetch))
     failed = [pair for one in news for pair in one.failed]
@@ -328,9 +332,12 @@ def _keep_up(archive: Archive, scoring: Scoring, site: str | None, upkeep: Upkee
     if upkeep.export is not None:
         wanted = None if scoring.weights is None else (sha256_of(scoring.weights), scoring.options.sha256)
         choice = replace(scoring.choice(site), limit=None)
-        found, looked = export(archive, upkeep.export, choice, wanted, every=upkeep.every, key=upkeep.sign)
+        made = export(archive, upkeep.export, choice, wanted, every=upkeep.every, key=upkeep.sign)
         signed = "" if upkeep.sign is None else ", signed"
-        out.print(f"{many(found, 'detection')} of {many(looked, 'scene')} in {upkeep.export}{signed}")
+        told = f"{many(made.detections, 'detection')} of {many(made.scenes, 'scene')}"
+        out.print(f"{told} in {upkeep.export}{signed}")
+        if made.left_out:
+            out.print(f"{made.left_out:,} in scenes without georeference are on no map: a .csv has them")
     elif upkeep.sign is not None:
         out.print(f"signed: {sign_head(archive, upkeep.sign)}")
     if upkeep.verify:

@@ -14,6 +14,7 @@ from pithead.errors import OptionError
 from pithead.program import run
 from pithead.rescore import Archive
 from pithead.rescore.choice import name_of
+from pithead.rescore.whereabouts import Whereabouts
 from pithead.review import Answer, Review, give_all, read_sheet, reviews, settled
 from pithead.store.rows import frame_of
 
@@ -110,10 +111,11 @@ def _spoken_of(archive: Archive, answers: list[Answer]) -> gpd.GeoDataFrame:
 
 def _list(archive: Archive, site: str | None) -> None:
     """One line for each detection, the last that was spoken of at the end."""
-    found = sorted(reviews(archive.log).values(), key=lambda one: (one.given, one.detection))
+    found = list(reviews(archive.log).values())
     if site is not None:
         name = name_of(archive.catalog, site)
-        there = set(archive.store.table(site=name)["detection"].to_pylist())
+        rows = Whereabouts.of(archive.catalog).placed(archive.store.detections())
+        there = set(rows[rows["site"] == name]["detection"])
         found = [one for one in found if one.detection in there]
     lines = [_line(one) for one in found]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

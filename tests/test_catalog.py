@@ -29,7 +29,7 @@ from PIL import Image
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.crs import CRS
 
-from pithead.catalog import Catalog, Entry, Offer, Site, renewed
+from pithead.catalog import Catalog, Entry, Offer, Site, books, renewed
 from pithead.catalog.books import Books
 from pithead.catalog.intake import id_of
 from pithead.catalog.item import entry_of, item_of
@@ -452,6 +452,37 @@ def test_a_stale_index_is_not_believed(catalog: Catalog, scene: Path) -> None:
     assert (catalog.folder / "index.parquet").read_bytes() != old
 
 
+def test_an_index_whose_bytes_rot_is_made_anew(catalog: Catalog, tmp_path: Path) -> None:
+    paths = [write_scene(tmp_path / f"{k}.tif", k) for k in range(4)]
+    entries = catalog.add(paths, "Camp 15", FACTS)
+    index = catalog.folder / "index.parquet"
+    content = index.read_bytes()
+    for at in range(4, len(content), 97):
+        rotten = bytearray(content)
+        rotten[at] ^= 0xFF
+        index.write_bytes(rotten)
+        assert set(catalog.scenes()) == set(entries), at
+
+
+def test_a_reader_looks_again_if_a_scene_changes_pages_meanwhile(
+    catalog: Catalog, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read the root before, and reads the page that loses the scene after."""
+    catalog.add([scene])
+    read = books._page
+    dated: list[Entry] = []
+
+    def after_a_move(path: Path, hash_more: Callable[[bytes], None]) -> dict[str, Any]:
+        if path.parent.name == "undated":
+            monkeypatch.undo()
+            dated.extend(Catalog(catalog.folder).add([scene], facts=FACTS))
+        return read(path, hash_more)
+
+    monkeypatch.setattr("pithead.catalog.books._page", after_a_move)
+    assert list(catalog.scenes()) == dated
+    assert len(dated) == 1
+
+
 def test_a_reader_looks_again_if_an_item_is_moved_meanwhile(
     catalog: Catalog, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -641,6 +672,31 @@ def test_a_disk_that_does_not_answer_is_no_missing_scene(
         catalog.state(entry)
 
 
+def test_a_file_that_changes_while_it_is_hashed_is_neither_the_same_nor_touched(
+    catalog: Catalog, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (entry,) = catalog.add([scene])
+    os.utime(scene, ns=(1, 1))
+
+    def slow(path: Path) -> str:
+        write_scene(path, 77)
+        return entry.sha256
+
+    monkeypatch.setattr("pithead.catalog.state.sha256_of", slow)
+    with pytest.raises(SceneError, match="a file at rest"):
+        catalog.state(entry)
+
+
+def test_what_is_new_of_a_file_takes_nothing_else_back(catalog: Catalog, scene: Path) -> None:
+    (seen,) = catalog.add([scene])
+    catalog.add([scene], "Camp 15", FACTS)
+    catalog.update([replace(seen, mtime_ns=5)])
+    (entry,) = catalog.scenes()
+    assert (entry.mtime_ns, entry.sensor, entry.sites) == (5, "WV02", ("Camp 15",))
+    catalog.update([replace(seen, href="/elsewhere.tif", changed=True)])
+    assert catalog.scenes() == (entry,)
+
+
 def test_only_known_scenes_are_updated(catalog: Catalog, scene: Path) -> None:
     (entry,) = catalog.add([scene])
     with pytest.raises(CatalogError, match="add it first"):
@@ -714,6 +770,29 @@ def test_a_kill_at_any_step_leaves_the_catalogue_before_or_after(
     assert from_items(catalog) == catalog.scenes()
     root = pystac.Catalog.from_file(str(catalog.folder / "catalog.json"))
     assert sorted(item.id for item in root.get_items(recursive=True)) == [one.id for one in catalog.scenes()]
+
+
+def test_what_a_kill_left_beside_an_item_does_not_stop_its_move(catalog: Catalog, scene: Path) -> None:
+    (entry,) = catalog.add([scene])
+    left = catalog.folder / "undated" / entry.id / f".{entry.id}.json.part"
+    left.write_text("{")
+    (dated,) = catalog.add([scene], facts=FACTS)
+    assert catalog.scenes() == (dated,) == from_items(catalog)
+    assert sorted(left.parent.iterdir()) == [left]
+
+
+@pytest.mark.parametrize("step", STEPS[:3])
+def test_a_full_disk_is_told_and_no_traceback(
+    catalog: Catalog, scene: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(step, full)
+        with pytest.raises(CatalogError, match="No space left on device; what it holds is unharmed"):
+            catalog.add([scene])
+    assert len(catalog.add([scene])) == len(catalog.scenes()) == 1
 
 
 def added_by_another(folder: Path, paths: list[Path], site: str) -> subprocess.Popen[str]:
@@ -790,6 +869,10 @@ def test_a_missing_item_is_named(catalog: Catalog, scene: Path) -> None:
     path.write_text(json.dumps(document))
     with pytest.raises(CatalogError, match="pithead:identity"):
         from_items(catalog)
+    for content in ("[]", "{}", "{", '{"id": "a", "properties": 3}'):
+        path.write_text(content)
+        with pytest.raises(CatalogError, match=str(path)):
+            from_items(catalog)
     path.unlink()
     with pytest.raises(CatalogError, match=str(path)):
         from_items(catalog)

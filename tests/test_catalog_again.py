@@ -15,10 +15,18 @@ from PIL import Image
 from test_catalog import TAKEN, from_items, square, write_scene, write_sites
 
 from pithead.catalog import Catalog, Entry, Offer, Site, Taken, facts_of, facts_sha256, site_named
-from pithead.errors import CatalogError
+from pithead.errors import CatalogError, SceneError
 from pithead.evidence import sha256_json
 from pithead.rescore import Archive
-from pithead.rescore.intake import News, note_changes, strange_entries, take_scenes, use_sites
+from pithead.rescore.intake import (
+    News,
+    note_changes,
+    scenes_in,
+    strange_entries,
+    take_scenes,
+    take_stac,
+    use_sites,
+)
 from pithead.rescore.plan import Plan
 from pithead.sidefiles import Facts
 
@@ -311,6 +319,27 @@ def test_a_copy_of_a_scene_that_came_back_does_not_move_it(archive: Archive, sce
     assert (only(archive).href, only(archive).changed) == (str(scene), False)
 
 
+def test_a_changed_file_is_logged_though_a_kill_comes_between(
+    archive: Archive, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(archive, scene)
+    todo = Plan((), 0, changed=archive.catalog.scenes())
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pithead.catalog.ledger.Ledger.commit", kill)
+        with pytest.raises(Killed):
+            note_changes(archive, todo)
+    assert logged(archive)[-1] == ("scene.changed", {"scene": only(archive).id})
+    note_changes(archive, todo)
+    assert only(archive).changed
+
+
 def test_what_a_plan_saw_of_files_keeps_what_was_said_meanwhile(archive: Archive, scene: Path) -> None:
     add(archive, scene)
     seen = only(archive)
@@ -387,6 +416,39 @@ def test_a_scene_that_does_not_show_its_site_is_remarked(
     expected = f"scene {told[0]} was taken in for Far, whose polygon it does not meet"
     assert add(archive, scene, site="far").remarks == (expected,)
     assert add(archive, scene, site="far").remarks == (expected,)
+
+
+# --- what is taken in
+
+
+def test_of_a_folder_what_is_no_scene_is_passed_over(archive: Archive, tmp_path: Path) -> None:
+    scenes = ["a.tif", "x/IMG_b_R1C1.tif", "x/19MAR12-P3DS_R1C1.tif", "x/20190312_ssc1_0012_visual.tif"]
+    others = ["._a.tif", "x/PREVIEW_b.jpg", "x/ICON_b.JPG", "x/19MAR12-BROWSE.JPG", "x/20190312_3B_udm2.tif"]
+    others += ["x/20190312_3B_udm2_clip.tif", "x/20190312_3B_AnalyticMS_DN_udm.tif"]
+    folder = tmp_path / "delivery"
+    for name in (*scenes, *others):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    assert {str(Path(one).relative_to(folder)) for one in scenes_in(str(folder))} == set(scenes)
+    mask = str(folder / others[-1])
+    assert scenes_in(mask) == [mask]  # asked for by name
+    for name in scenes:
+        (folder / name).unlink()
+    with pytest.raises(SceneError, match="previews and masks alone"):
+        take_scenes(archive, [str(folder)], None, Facts())
+
+
+def test_what_is_said_of_the_scenes_of_another_catalogue(archive: Archive, scene: Path) -> None:
+    item: dict[str, Any] = {"type": "Feature", "stac_version": "1.0.0", "id": "one", "geometry": None}
+    properties = {"datetime": "2021-03-04T05:06:07Z", "platform": "WV03"}
+    assets = {name: {"href": str(scene), "type": "image/tiff"} for name in ("pan", "ms")}
+    path = scene.with_name("item.json")
+    path.write_text(json.dumps({**item, "properties": properties, "links": [], "assets": assets}))
+    (failed,) = take_stac(archive, path, None).failed
+    assert failed[0] == "one"
+    assert failed[1].startswith("expected one asset that is the scene, got pan, ms")
+    assert take_stac(archive, path, "Camp 15", Facts(sensor="WV02"), asset="ms").new == 1
+    assert (only(archive).sensor, only(archive).sites) == ("WV02", ("Camp 15",))
 
 
 # --- what goes wrong

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,10 @@ class Server:
     status: int = 0
     """What every request is answered with, if it is not 0."""
     knows_head: bool = True
+    cut: int = 0
+    """So many bytes at the end are promised and not sent."""
+    total: str = ""
+    """What stands for the size where a part is sent; the size if it is empty."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,11 +70,14 @@ class Handler(BaseHTTPRequestHandler):
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         part = content if span is None else content[int(span[1]) : int(span[2]) + 1]
         if span is not None:
-            more["Content-Range"] = f"bytes {span[1]}-{int(span[1]) + len(part) - 1}/{len(content)}"
+            more["Content-Range"] = (
+                f"bytes {span[1]}-{int(span[1]) + len(part) - 1}/{files.total or len(content)}"
+            )
         self._head(200 if span is None else 206, {"Content-Length": str(len(part)), **more})
         if send:
             files.sent += len(part)
-            self.wfile.write(part)
+            self.wfile.write(part[: len(part) - files.cut])
+            self.close_connection = bool(files.cut)
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -207,6 +215,44 @@ def test_a_server_that_knows_neither_head_nor_etag(catalog: Catalog, server: Ser
     assert catalog.state(entry) == "same"
 
 
+def test_a_connection_that_breaks_off_is_no_other_file(
+    catalog: Catalog, server: Server, tmp_path: Path
+) -> None:
+    address = put(server, "/a.tif", scene_bytes(tmp_path), "v1")
+    (entry,) = catalog.add([address], fetch=True)
+    server.cut = 1000
+    for broken in (
+        lambda: catalog.state(entry, verify=True),
+        lambda: Catalog.make(tmp_path / "other").add([address], fetch=True),
+    ):
+        with pytest.raises(SceneError, match="the connection broke off"):
+            broken()
+    server.cut = 0
+    assert catalog.state(entry, verify=True) == "same"
+
+
+def test_a_server_that_does_not_know_the_size(catalog: Catalog, server: Server) -> None:
+    server.knows_head, server.total = False, "*"
+    with pytest.raises(SceneError, match="got no size"):
+        catalog.add([put(server, "/a.tif", b"xx", "v1")])
+
+
+def test_a_server_that_speaks_no_http(catalog: Catalog) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"rubbish\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(SceneError, match="got rubbish"):
+            catalog.add([f"http://127.0.0.1:{listening.getsockname()[1]}/a.tif"])
+        thread.join()
+
+
 def test_what_is_not_there(catalog: Catalog, server: Server) -> None:
     with pytest.raises(SceneError, match="an address where there is none"):
         catalog.add([f"{server.address}/none.tif"])
@@ -324,9 +370,13 @@ def test_a_file_that_is_not_what_its_catalogue_states(catalog: Catalog, tmp_path
     path.write_text(json.dumps(item("one", "./3.tif", **{"file:checksum": "1220" + "0" * 64})))
     with pytest.raises(SceneError, match="damaged or another one"):
         catalog.take_stac(path)
+    # Nor is one that is known, and was read, taken for what another catalogue states.
+    catalog.add([tmp_path / "3.tif"])
+    with pytest.raises(SceneError, match="damaged or another one"):
+        catalog.take_stac(path)
     # A hash of another kind is passed over.
     path.write_text(json.dumps(item("one", "./3.tif", **{"file:checksum": "1114" + "0" * 40})))
-    assert catalog.take_stac(path)[0].news == "new"
+    assert catalog.take_stac(path)[0].news == "known"
 
 
 def test_a_static_catalogue_with_remote_scenes(catalog: Catalog, server: Server, tmp_path: Path) -> None:
@@ -422,6 +472,33 @@ def test_a_catalogue_from_an_address_names_no_files_of_this_machine(server: Serv
     address = put(server, "/more/export.json", json.dumps(document).encode(), None)
     found = [offer.path.removeprefix(server.address) for offer in offers_of(address)]
     assert found == ["/more/scenes/1.tif", "/etc/passwd"]
+
+
+def test_an_item_that_leaves_its_scene_open_does_not_keep_the_others_out(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    scene_bytes(tmp_path, 3)
+    open_, wrong = item("two", "./3.tif"), item("three", "./3.tif")
+    open_["assets"] = {}
+    wrong["properties"]["view:off_nadir"] = 120
+    path = tmp_path / "x.json"
+    path.write_text(
+        json.dumps({"type": "FeatureCollection", "features": [open_, wrong, item("one", "./3.tif")]})
+    )
+    failed: dict[str, str] = {}
+    taken = catalog.take_stac(path, failed=lambda name, error: failed.update({name: str(error)}))
+    assert [one.news for one in taken] == ["new"]
+    assert list(failed) == ["two", "three"]
+    assert "name it with --asset" in failed["two"]
+
+
+def test_a_page_of_several_is_not_taken_for_all(tmp_path: Path) -> None:
+    links = [{"rel": "next", "href": "https://host/search?page=2"}]
+    (tmp_path / "x.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [item("one", "/s/a.tif")], "links": links})
+    )
+    with pytest.raises(CatalogError, match="got a page of them with a link to the next"):
+        list(offers_of(str(tmp_path / "x.json")))
 
 
 @pytest.mark.parametrize(

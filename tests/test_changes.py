@@ -509,7 +509,7 @@ def test_what_is_to_be_looked_at_adds_up() -> None:
 
 def values() -> dict[str, float | None]:
     heap = ("coal_heap", 0.9, square(0, 0))
-    return names(compared([heap], [heap], [said("coal_heap", square(0, 0))]))
+    return names(figures(compared([heap], [heap], [said("coal_heap", square(0, 0))])))
 
 
 @pytest.mark.parametrize(
@@ -539,6 +539,38 @@ def test_a_figure_that_nobody_can_tell_fails_with_its_reason() -> None:
     )
     (lines,) = judge([Requirement.read("kept_m_share >= 0")], values())
     assert "no object" in lines.told
+
+
+@pytest.mark.parametrize(
+    "text", ["lost == 0", "lost.coal_heap <= 0", "km2 < 1", "recall_on_accepted >= 0", "left_out == 0"]
+)
+def test_where_no_scene_was_scored_by_both_no_gate_is_passed(text: str) -> None:
+    told = names(figures(compare(side("1", OTHER), side("2", SCENE), [])))
+    (judged,) = judge([Requirement.read(text)], told)
+    assert not judged.met
+    assert "no scene was scored by both" in judged.told
+    assert judge([Requirement.read("scenes_only_old == 1")], told)[0].met
+
+
+def test_what_nobody_spoken_of_has_lost_is_unknown() -> None:
+    heap = ("coal_heap", 0.9, square(0, 0))
+    told = names(figures(compared([heap], [heap])))
+    for text in ("accepted_lost == 0", "rejected_back <= 0", "accepted_lost.coal_heap == 0"):
+        (judged,) = judge([Requirement.read(text)], told)
+        assert not judged.met
+        assert "nobody has reviewed" in judged.told
+    assert judge([Requirement.read("accepted == 0")], told)[0].met
+
+
+def test_of_a_class_that_one_side_does_not_look_for_nothing_is_known_but_reviews() -> None:
+    narrow = side("2", SCENE, classes=frozenset({"coal_heap"}))
+    portion = Portion((SCENE,), rows([("mine_head", 0.9, square(0, 0))]), rows([], prefix="n"))
+    words = [said("mine_head", square(0, 0)), said("coal_heap", square(0, 0), scene=OTHER)]
+    told = names(figures(compare(side("1", SCENE), narrow, [portion], words)))
+    (lost,) = judge([Requirement.read("lost.mine_head == 0")], told)
+    assert "only one side looks for mine_head" in lost.told
+    assert told["accepted_lost.mine_head"] == 1
+    assert (told["left_out"], told["reviews_elsewhere"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,7 @@ def test_of_weights_with_one_name_the_last_two_are_meant(scored: Archive, card: 
     assert old.since is not None
     assert new.since is not None
     assert old.since <= new.since
+    assert (old.turn, new.turn) == (2, 3)
 
 
 @pytest.mark.parametrize("asked", ["heaps", "aaa", "c" * 64, "AAAA", ""])
@@ -249,11 +250,13 @@ def test_several_options_are_chosen_from(scored: Archive, card: Card) -> None:
     with pytest.raises(WeightsError, match=r"got several: .*--old-options .*min_score 0\.1"):
         sides(scored, "heaps-a", "heaps-b")
     assert sides(scored, old, "heaps-b")[1].options == low.table
-    # The same weights twice are compared by their options.
+    # The same weights twice are compared by their options, and never with themselves.
     old, new = sides(scored, Asked("heaps-a", PLAIN.sha256[:6]), "heaps-a")
     assert (old.options_sha256, new.options_sha256) == (PLAIN.sha256, low.sha256)
     with pytest.raises(WeightsError, match="got several"):
         sides(scored, "heaps-a", "heaps-a")
+    with pytest.raises(WeightsError, match="nothing could differ"):
+        sides(scored, Asked("heaps-a", low.sha256), Asked("heaps-a", low.sha256))
     with pytest.raises(WeightsError, match="got 'ffff'"):
         sides(scored, Asked("heaps-a", "ffff"), "heaps-b")
 
@@ -383,7 +386,7 @@ def test_four_files_that_say_the_same(
     }
     assert {name: len(rows) for name, rows in layers.items()} == {"boxes": 5, "perimeters": 2, "reviews": 2}
     moved = layers["boxes"][layers["boxes"]["kind"] == "moved"]
-    assert moved["side"].tolist() == ["new", "old"]
+    assert moved["side"].tolist() == ["old", "new"]
     assert moved["rank"].tolist() == [3, 3]
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines[:8]), lines

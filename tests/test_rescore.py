@@ -40,11 +40,12 @@ from pithead.rescore import (
     plan,
     reconcile,
 )
-from pithead.rescore.export import export
+from pithead.rescore.export import Exported, export
 from pithead.rescore.intake import take_scenes, use_sites
 from pithead.rescore.plan import failed_shelf, forgive, set_aside
 from pithead.rescore.upkeep import check
-from pithead.rescore.worker import part_shelf, site_of
+from pithead.rescore.whereabouts import site_of
+from pithead.rescore.worker import part_shelf
 from pithead.review import Review
 from pithead.review import give as give_to_log
 from pithead.scan import Way, scan
@@ -337,12 +338,8 @@ def test_a_store_elsewhere_is_remembered(tmp_path: Path) -> None:
 
 def test_only_what_is_asked_for_is_planned(archive: Archive, weights: Path) -> None:
     scenes = archive.catalog.scenes()
-    archive.catalog.update(
-        [
-            replace(scenes[0], acquired=datetime(2019, 3, 12, tzinfo=UTC)),
-            replace(scenes[1], acquired=datetime(2021, 3, 12, tzinfo=UTC), named_sites=("Camp 15",)),
-        ]
-    )
+    for scene, year, site in ((scenes[0], 2019, None), (scenes[1], 2021, "Camp 15")):
+        archive.catalog.add([scene.href], site, Facts(acquired=datetime(year, 3, 12, tzinfo=UTC)))
     since = Choice(since=datetime(2020, 1, 1, tzinfo=UTC))
     assert [e.id for e in plan_of(archive, weights, since).todo] == [scenes[1].id]
     assert len(plan_of(archive, weights, Choice(limit=2)).todo) == 2
@@ -556,9 +553,14 @@ def test_an_export_tells_nothing_of_other_camps(archive: Archive, weights: Path,
     for name in sites:
         give_review(archive, rows[rows["site"] == name].iloc[0])
     out = tmp_path / "camp1.geojson"
-    count, looked = export(archive, out, Choice(site="Old 1"))
-    assert looked == 4
-    assert count == len(json.loads(out.read_text())["features"]) == (rows["site"] == "Camp 1").sum() > 0
+    made = export(archive, out, Choice(site="Old 1"))
+    assert made.scenes == 4
+    assert (
+        made.detections
+        == len(json.loads(out.read_text())["features"])
+        == (rows["site"] == "Camp 1").sum()
+        > 0
+    )
     chain = (tmp_path / "camp1.geojson.chain.jsonl").read_text()
     assert "seen at Camp 1" in chain
     assert "Camp 2" not in chain
@@ -575,8 +577,8 @@ def test_what_a_map_leaves_out_is_not_counted(archive: Archive, weights: Path, t
     rows = archive.store.detections()
     shown = int((rows["frame"] == "lonlat").sum())
     assert 0 < shown < len(rows)
-    assert export(archive, tmp_path / "map.geojson", Choice()) == (shown, 4)
-    assert export(archive, tmp_path / "all.csv", Choice()) == (len(rows), 4)
+    assert export(archive, tmp_path / "map.geojson", Choice()) == Exported(shown, len(rows) - shown, 4)
+    assert export(archive, tmp_path / "all.csv", Choice()) == Exported(len(rows), 0, 4)
     made = [r.facts["rows"] for r in archive.log.records() if r.kind == "export.made" and r.facts]
     assert made == [shown, len(rows)]
 
@@ -587,9 +589,9 @@ def test_a_scene_without_a_detection_is_among_those_that_were_looked_at(
     nothing = make_onnx(name="nothing.onnx")
     scored(archive, nothing)
     out = tmp_path / "none.csv"
-    assert export(archive, out, Choice()) == (0, 3)
-    assert export(archive, tmp_path / "none.gpkg", Choice()) == (0, 3)
-    assert export(archive, tmp_path / "none.geojson", Choice()) == (0, 3)
+    assert export(archive, out, Choice()) == Exported(0, 0, 3)
+    assert export(archive, tmp_path / "none.gpkg", Choice()) == Exported(0, 0, 3)
+    assert export(archive, tmp_path / "none.geojson", Choice()) == Exported(0, 0, 3)
     looked = pd.read_csv(tmp_path / "none.csv.scenes.csv")
     assert looked["scene"].tolist() == [entry.id for entry in archive.catalog.scenes()]
     assert looked["found_in_scene"].tolist() == [0, 0, 0]
@@ -607,10 +609,10 @@ def test_results_of_two_kinds_are_not_mixed_unasked(
         export(archive, out, Choice())
     assert not list(tmp_path.glob("found*"))
     sha256 = Detector.open(other, threads=1).sha256
-    count, looked = export(archive, out, Choice(), (sha256, OPTIONS.sha256))
-    assert (looked, count) == (3, len(archive.store.detections(sha256)))
-    both, looked = export(archive, out, Choice(), every=True)
-    assert (looked, both) == (6, len(archive.store.detections()))
+    one = export(archive, out, Choice(), (sha256, OPTIONS.sha256))
+    assert one == Exported(len(archive.store.detections(sha256)), 0, 3)
+    both = export(archive, out, Choice(), every=True)
+    assert both == Exported(len(archive.store.detections()), 0, 6)
     with pytest.raises(OptionError, match="got none of this choice"):
         export(archive, out, Choice(), (sha256, Options(overlap_px=64).sha256))
 
@@ -622,11 +624,10 @@ def test_an_export_of_an_area_has_only_what_meets_it(archive: Archive, weights: 
     west, south, east, north = footprint.bounds
     half = box(west, south, (west + east) / 2, north)
     area = Aoi("half", MultiPolygon([half]), "OGC:CRS84")
-    count, looked = export(archive, tmp_path / "half.csv", Choice(area=area))
+    made = export(archive, tmp_path / "half.csv", Choice(area=area))
     rows = archive.store.detections()
-    assert looked == 3
-    assert count == int(rows.intersects(half).sum())
-    assert 0 < count < len(rows)
+    assert made == Exported(int(rows.intersects(half).sum()), 0, 3)
+    assert 0 < made.detections < len(rows)
     late = Choice(since=datetime(2020, 1, 1, tzinfo=UTC))
     with pytest.raises(OptionError, match="got none of this choice"):
         export(archive, tmp_path / "late.csv", late)
@@ -643,3 +644,18 @@ def test_a_signature_of_another_log_is_found(archive: Archive, weights: Path) ->
     archive.log.append_many([*kept, ("head.signed", signature.facts or {})])
     (fault,) = check(archive)
     assert "the chain was written anew" in fault
+
+
+def test_bytes_that_were_exchanged_after_they_were_scored_are_noticed(
+    archive: Archive, weights: Path
+) -> None:
+    scored(archive, weights)
+    first, second, third = archive.catalog.scenes()
+    path = Path(first.href)
+    path.write_bytes(path.read_bytes() + b"x")
+    os.utime(second.href, ns=(1, 1))
+    Path(third.href).unlink()
+    todo = plan_of(archive, weights)
+    assert (todo.todo, todo.changed, todo.gone) == ((), (first,), ())
+    assert [entry.id for entry in todo.touched] == [second.id]
+    assert todo.finished == 2

@@ -172,3 +172,12 @@ def test_a_signed_export_is_signed_with_its_own_record(tmp_path: Path, scenes: P
     assert subprocess.run(program, check=False, capture_output=True).returncode == 0
     out.write_text(out.read_text() + "x")
     assert subprocess.run(program, check=False, capture_output=True).returncode == 1
+    # The lines of the README say the same of the links.
+    told = (ROOT / "inference" / "README.md").read_text(encoding="utf-8")
+    lines = tmp_path / "lines.py"
+    lines.write_text("import hashlib" + told.split("```python\nimport hashlib", 1)[1].split("```")[0])
+    chain = Path(f"{out}.chain.jsonl")
+    plain = [sys.executable, "-I", str(lines), str(chain)]
+    assert "records hold together" in subprocess.run(plain, check=True, capture_output=True, text=True).stdout
+    chain.write_text(chain.read_text().replace('"rows":', '"Rows":', 1))
+    assert subprocess.run(plain, check=False, capture_output=True).returncode == 1

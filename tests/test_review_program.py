@@ -20,6 +20,7 @@ import pytest
 import shapely
 from test_changes_program import A, B, archive, card, compared, put, scored  # noqa: F401
 
+from pithead.changes.archive import said_in
 from pithead.errors import OptionError, PitheadError
 from pithead.rescore import Archive
 from pithead.review import GIVEN, Review, read_sheet, reviews
@@ -238,6 +239,22 @@ def test_an_export_filled_in(scored: Archive, tmp_path: Path, ending: str) -> No
         table.to_file(path, engine="pyogrio", **layer)
     found = {one.detection: one.decision for one in read_sheet(path)}
     assert found == {rows["detection"].iloc[0]: "accept", rows["detection"].iloc[2]: "reject"}
+
+
+@pytest.mark.parametrize("name", ["reviews.geojson", "reviews.gpkg"])
+def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    rows = gpd.GeoDataFrame({"detection": ["d"], "decision": ["accept"]}, geometry=[shapely.box(0, 0, 1, 1)])
+    rows.set_crs(4326).to_file(tmp_path / name, engine="pyogrio")
+    assert [one.detection for one in read_sheet(tmp_path / name)] == ["d"]
+
+
+def test_what_stands_last_in_a_file_was_said_last(scored: Archive, tmp_path: Path) -> None:
+    ids = list(heaps(scored)["detection"])
+    for turned in (ids, ids[::-1]):
+        rows = [{"detection": one, "decision": "accept", "note": turned[0]} for one in turned]
+        call(scored, "--from", filled(tmp_path / "some.csv", rows), "--by", "ann")
+        assert [one.detection for one in said_in(scored.log)] == turned
+        assert [line.split()[0] for line in call(scored, "--list").splitlines()[:-1]] == turned
 
 
 @pytest.mark.parametrize(

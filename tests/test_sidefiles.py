@@ -192,7 +192,8 @@ def test_tiles_of_a_maxar_product_share_its_imd(tmp_path: Path) -> None:
 
 
 def test_a_basic_product_has_the_ground_resolution_of_its_image(tmp_path: Path) -> None:
-    text = IMD.replace("productGSD", "productXXX")
+    begin = IMD.index("BEGIN_GROUP = MAP_PROJECTED_PRODUCT")
+    text = IMD[:begin] + "END;\n"
     (tmp_path / "a.IMD").write_text(text)
     assert read_sidefile(tmp_path / "a.IMD") == Facts(gsd_m=0.505, source="a.IMD").over(WV02)
     (tmp_path / "a.IMD").write_text(text.replace("meanSunAz", "meanProductGSD = 0.503;\n\tmeanSunAz"))
@@ -270,6 +271,18 @@ def test_planet_json(tmp_path: Path, image: str) -> None:
     )
 
 
+def test_planet_json_of_another_scene_says_nothing(tmp_path: Path) -> None:
+    """Its name is the beginning of the scene's, as that of many a file is; its id is not."""
+    (tmp_path / "camp_metadata.json").write_text(json.dumps(PLANET))
+    assert read_sidefiles(tmp_path / "camp_2021.tif") == Facts()
+    assert read_sidefiles(tmp_path / "camp.tif").sensor == "SSC1"
+    (tmp_path / "camp_metadata.json").write_text("{}")
+    assert read_sidefiles(tmp_path / "camp_2021.tif") == Facts()
+    (tmp_path / "camp_metadata.json").write_text("{")
+    with pytest.raises(CatalogError, match=r"camp_metadata\.json: expected metadata of a scene"):
+        read_sidefiles(tmp_path / "camp_2021.tif")
+
+
 def test_a_stac_item_beside_the_scene(tmp_path: Path) -> None:
     properties = {"datetime": "2019-03-12T02:11:08Z", "platform": "GE01", "view:off_nadir": 12, "gsd": 0.41}
     item = {"type": "Feature", "stac_version": "1.0.0", "properties": properties}
@@ -326,6 +339,9 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">]><Dimap_Document>&b;</Dimap_Docume
         ("a_metadata.json", json.dumps(PLANET).replace("46.9", '"low"'), "sun_elevation is 'low'"),
         ("a_metadata.json", json.dumps(PLANET).replace('"SSC1"', "[1]"), "sensor"),
         ("a_metadata.json", "[1]", "other content"),
+        ("a.XML", '<?xml version="1.0" encoding="klingon"?><isd/>', "unknown encoding: klingon"),
+        ("a.json", '{"stac_version": "1.0.0", "properties": {"gsd": 1%s}}' % ("0" * 400), "too large"),
+        ("a.json", "[" * 100_000, "recursion"),
     ],
 )
 def test_a_malformed_side_file_is_named(tmp_path: Path, name: str, content: str, reason: str) -> None:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,7 +113,7 @@ class Catalog:
         """
         path = Path(geojson)
         read_sites(path)
-        with locked(self.folder):
+        with _writing(self.folder):
             write_whole(self.folder / SITES, path.read_bytes())
         return self.sites()
 
@@ -172,7 +173,7 @@ class Catalog:
         for start in range(0, len(offers), _AT_A_TIME):
             part = offers[start : start + _AT_A_TIME]
             looked = list(_look(ledger, part, fetch=fetch, failed=failed))
-            with locked(self.folder):
+            with _writing(self.folder):
                 ledger = self._ledger(ledger)
                 meant = self._meant(ledger, site)
                 now = self._placed([ledger.merge(offer, found, meant) for offer, found in looked])
@@ -203,29 +204,41 @@ class Catalog:
             asset: Which asset of an Item is the scene, by its key; without it the `visual` or the only one.
             trusted: Whether a remote scene goes by the hash that the catalogue states; else by a fingerprint.
             fetch: As for `take`.
-            failed: As for `take`.
+            failed: As for `take`, and with the id of each Item that leaves open which asset is the scene.
             noted: As for `take`.
 
         Raises:
-            CatalogError: It is no STAC, or an Item leaves open which of its assets is the scene.
+            CatalogError: It is no STAC.
             PitheadError: As for `take`.
         """
-        offers = list(offers_of(str(path), facts, asset=asset, trusted=trusted))
+        offers = list(offers_of(str(path), facts, asset=asset, trusted=trusted, failed=failed))
         return self.take(offers, site, fetch=fetch, failed=failed, noted=noted)
 
     def update(self, entries: Iterable[Entry]) -> None:
-        """Write down what is new of known scenes: `renewed` entries, or ones marked as changed.
+        """Write down what is new of the files of known scenes: `renewed` entries, or ones marked as changed.
+
+        Nothing else of them is taken over, as they may have been amended since; of one that has moved since,
+        nothing is.
 
         Raises:
             CatalogError: One of them is not known.
         """
-        with locked(self.folder):
+        with _writing(self.folder):
             ledger = self._ledger(None)
             for entry in entries:
                 known = ledger.entries.get(entry.id)
                 if known is None or known.sha256 != entry.sha256:
                     raise CatalogError(f"expected a scene of {self.folder}, got {entry.id}: add it first")
-                ledger.put(entry)
+                if known.href == entry.href:
+                    ledger.put(
+                        replace(
+                            known,
+                            bytes=entry.bytes,
+                            mtime_ns=entry.mtime_ns,
+                            etag=entry.etag,
+                            changed=known.changed or entry.changed,
+                        )
+                    )
             ledger.commit()
 
     def state(self, entry: Entry, *, verify: bool = False) -> State:
@@ -281,6 +294,21 @@ class Catalog:
         )
 
 
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold the lock to write; a full disk and the like is told as the archive's fault, and of no scene."""
+    try:
+        with locked(folder):
+            yield
+    except PitheadError:
+        raise
+    except OSError as error:
+        raise CatalogError(
+            f"{folder}: expected an archive to write to, got: {error.strerror or error}; what it holds is "
+            "unharmed: mend that (room, rights) and run again"
+        ) from error
+
+
 def _look(
     ledger: Ledger, offers: Sequence[Offer], *, fetch: bool, failed: Told | None
 ) -> Iterator[tuple[Offer, Looked]]:
@@ -291,6 +319,8 @@ def _look(
             href = intake.place_of(offer.path)
             known = ledger.at(href)
             if known is not None and not fetch and intake.unchanged(known):
+                if known.identity == "bytes":
+                    intake.held(href, known.sha256, offer.sha256)
                 return Looked(known)
             found = intake.identify(href, offer.sha256, fetch=fetch)
             same = ledger.by_sha256(found.sha256)

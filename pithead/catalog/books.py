@@ -43,9 +43,20 @@ class Books:
 def read_books(folder: Path) -> Books:
     """Read the pages of an archive.
 
+    Again, if the root is written meanwhile: a scene that moves is on the page that gains it before that, and
+    on the one that loses it until after, so that one of the two shows it.
+
     Raises:
         CatalogError: There is none, it is damaged, or it is of another make or a newer schema.
     """
+    while True:
+        pages = _read_once(folder)
+        root = _page(folder / PAGE, lambda _: None)
+        if root.get(_REVISION_KEY, 0) == pages.revision:
+            return pages
+
+
+def _read_once(folder: Path) -> Books:
     hashed = hashlib.sha256()
     root = _page(folder / PAGE, hashed.update)
     schema = root.get(_SCHEMA_KEY)

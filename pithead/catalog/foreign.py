@@ -1,7 +1,7 @@
 """Scenes of another STAC catalogue: a catalogue or collection, an Item, or what an API exports."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,7 +10,7 @@ import pystac
 
 from pithead.catalog.intake import Offer
 from pithead.catalog.item import MEDIA_TYPES, MULTIHASH_SHA256
-from pithead.errors import CatalogError
+from pithead.errors import CatalogError, PitheadError
 from pithead.imagery import told_name
 from pithead.sidefiles import Facts, stac_facts
 
@@ -29,7 +29,12 @@ _NO_SCENE = {"thumbnail", "overview", "metadata", "data-mask", "cloud", "saturat
 
 
 def offers_of(
-    path: str, facts: Facts | None = None, *, asset: str | None = None, trusted: bool = True
+    path: str,
+    facts: Facts | None = None,
+    *,
+    asset: str | None = None,
+    trusted: bool = True,
+    failed: Callable[[str, PitheadError], None] | None = None,
 ) -> Iterator[Offer]:
     """The scenes of another catalogue, with what it says of them, in its order.
 
@@ -39,13 +44,22 @@ def offers_of(
         asset: Which asset of an Item is the scene, by its key; without it the one with the role `visual`,
             else the only image that is no mask or overview.
         trusted: Whether a remote scene goes by the hash that the catalogue states.
+        failed: Called with id and error of each Item that leaves open which of its assets is the scene, or
+            says what cannot be; else the first raises.
 
     Raises:
-        CatalogError: It is none, or an Item leaves open which of its assets is the scene.
+        CatalogError: It is none, one page of several, or as `failed` says.
     """
     try:
         for item in _items(path):
-            yield _offer(item, path, facts or Facts(), asset, trusted=trusted)
+            try:
+                offer = _offer(item, path, facts or Facts(), asset, trusted=trusted)
+            except CatalogError as error:
+                if failed is None:
+                    raise
+                failed(item.id, error)
+            else:
+                yield offer
     except CatalogError:
         raise
     except _MALFORMED as error:
@@ -59,6 +73,11 @@ def _items(path: str) -> Iterator[pystac.Item]:
     href = path if _is_address(path) else str(Path(path).resolve())
     document = json.loads(pystac.StacIO.default().read_text(href))
     if document.get("type") == "FeatureCollection":
+        if any(link.get("rel") == "next" for link in document.get("links") or ()):
+            raise CatalogError(
+                f"{told_name(path)}: expected every Item, got a page of them with a link to the next: save "
+                "all pages as one collection (pystac-client does), or take the link out"
+            )
         for feature in document["features"]:
             item = pystac.Item.from_dict(feature)
             if item.get_self_href() is None:

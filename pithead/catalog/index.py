@@ -38,6 +38,8 @@ _KINDS = {
     "changed": pa.bool_(),
 }
 _NAMES = tuple(field.name for field in fields(Entry))
+# What a cache whose bytes have rotted gives: pyarrow has no error of its own for it.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, pa.ArrowException, shapely.errors.ShapelyError)
 _GEO = {
     "version": "1.1.0",
     "primary_column": "footprint",
@@ -63,23 +65,23 @@ def write_index(folder: Path, index: Index, made_of: str) -> None:
         {b"geo": json.dumps(_GEO).encode(), _KEY: _made_of(made_of), _SITES_KEY: index.sites.encode()}
     )
     content = io.BytesIO()
-    pq.write_table(table, content, compression="zstd")
+    pq.write_table(table, content, compression="zstd", write_page_checksum=True)
     write_whole(folder / INDEX, content.getvalue())
 
 
 def read_index(folder: Path, made_of: str) -> Index | None:
-    """The table, or None if there is none, it is no such table or it was made of something else."""
+    """The table, or None if there is none, it is damaged or it was made of something else."""
     try:
-        with pq.ParquetFile(folder / INDEX) as file:
+        with pq.ParquetFile(folder / INDEX, page_checksum_verification=True) as file:
             metadata = file.schema_arrow.metadata or {}
             if metadata.get(_KEY) != _made_of(made_of):
                 return None
             table = file.read()
-    except (FileNotFoundError, pa.ArrowInvalid):
+        columns = [_values(table, name) for name in _NAMES]
+        entries = tuple(Entry(*row) for row in zip(*columns, strict=True))
+        return Index(entries, metadata[_SITES_KEY].decode())
+    except _DAMAGED:
         return None
-    columns = [_values(table, name) for name in _NAMES]
-    entries = tuple(Entry(*row) for row in zip(*columns, strict=True))
-    return Index(entries, metadata[_SITES_KEY].decode())
 
 
 def drop_index(folder: Path) -> None:

@@ -91,7 +91,7 @@ def identify(href: str, stated: str | None = None, *, fetch: bool = False) -> Id
         raise SceneError(f"{href}: expected an image file, got {error.strerror}") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise SceneError(f"{href}: expected a file at rest, got one that changes while it is read: try again")
-    _held(href, sha256, stated)
+    held(href, sha256, stated)
     return Identified(href, sha256, "bytes", after.st_size, after.st_mtime_ns, None)
 
 
@@ -100,8 +100,8 @@ def _remote(href: str, stated: str | None, *, fetch: bool) -> Identified:
     if told is None:
         raise SceneError(f"{href}: expected an image, got an address where there is none: check it")
     if fetch:
-        sha256 = remote.fetched_sha256(href)
-        _held(href, sha256, stated)
+        sha256 = remote.fetched_sha256(href, told)
+        held(href, sha256, stated)
         if remote.look(href) != told:
             raise SceneError(
                 f"{href}: expected a file at rest, got one that changes while it is read: try again"
@@ -112,7 +112,12 @@ def _remote(href: str, stated: str | None, *, fetch: bool) -> Identified:
     return Identified(href, remote.fingerprint(href, told), "fingerprint", told.bytes, 0, told.etag)
 
 
-def _held(href: str, sha256: str, stated: str | None) -> None:
+def held(href: str, sha256: str, stated: str | None) -> None:
+    """Hold bytes that were read to what another catalogue states of them.
+
+    Raises:
+        SceneError: They are others.
+    """
     if stated is not None and stated != sha256:
         raise SceneError(
             f"{href}: expected the sha256 {stated} that its catalogue states, got {sha256}: it is damaged or "

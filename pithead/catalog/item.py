@@ -125,13 +125,13 @@ def entry_of(document: Mapping[str, Any]) -> Entry:
         CatalogError: It is no such Item.
     """
     try:
-        properties, asset = document["properties"], document["assets"][ASSET]
+        name, properties, asset = document["id"], document["properties"], document["assets"][ASSET]
         width, height = properties["pithead:size_px"]
         gsd_x, gsd_y = properties["pithead:gsd_m"]
         transform = properties.get("proj:transform")
         named = tuple(properties.get("pithead:named_sites", ()))
         return Entry(
-            id=document["id"],
+            id=name,
             href=asset["href"],
             sha256=asset.get(_FINGERPRINT) or asset["pithead:sha256"],
             bytes=asset["file:size"],
@@ -157,10 +157,9 @@ def entry_of(document: Mapping[str, Any]) -> Entry:
             copies=tuple(asset.get("pithead:copies", ())),
             **{name: properties.get(f"view:{key}") for key, name in _VIEW.items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CatalogError(
-            f"expected an Item as pithead writes it, got {document.get('id', 'none')} without or with "
-            f"another {error}: take the scene in again"
+            f"expected an Item as pithead writes it, got one without or with another {error}: put it back"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -75,9 +76,9 @@ def read_entries(folder: Path, pages: Books) -> tuple[Entry, ...]:
 def _read_item(path: Path) -> Entry:
     try:
         return entry_of(json.loads(path.read_bytes()))
+    except CatalogError as error:
+        raise CatalogError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, CatalogError):
-            raise
         raise CatalogError(f"{path}: expected an Item of the catalogue, got {error}") from error
 
 
@@ -189,7 +190,8 @@ class Ledger:
             for name in both[year] - after[year]:
                 old = books.item_path(self.folder, year, name)
                 old.unlink(missing_ok=True)
-                old.parent.rmdir()
+                with suppress(OSError):  # what a kill has left half-written may lie there still
+                    old.parent.rmdir()
 
 
 def _folders(pages: Books) -> dict[str, set[str]]:

@@ -75,26 +75,32 @@ def look(address: str) -> Told | None:
         if error.code in _GONE:
             return None
         raise _unanswered(address, error) from error
-    except (ImportError, OSError, ValueError) as error:
+    except Exception as error:  # clients of object stores have errors of their own kind
         raise _unanswered(address, error) from error
-    if size is None:
+    if size is None or not str(size).isdecimal():
         raise _unanswered(address, ValueError("no size"))
     return Told(int(size), None if etag is None else str(etag).strip('"'))
 
 
-def fetched_sha256(address: str) -> str:
+def fetched_sha256(address: str, told: Told) -> str:
     """The sha256 of a remote file, all of which is fetched for it.
 
     Raises:
-        SceneError: It cannot be fetched.
+        SceneError: It cannot be fetched, or not as many bytes as the server told of.
     """
-    hashed = hashlib.sha256()
+    hashed, size = hashlib.sha256(), 0
     try:
         with _opened(address) as file:
             while chunk := file.read(_CHUNK):
                 hashed.update(chunk)
-    except (ImportError, OSError, ValueError) as error:
+                size += len(chunk)
+    except Exception as error:  # as above
         raise _unanswered(address, error) from error
+    if size != told.bytes:  # a connection that breaks off reads like the end of the file
+        raise SceneError(
+            f"{told_name(address)}: expected {told.bytes} bytes, got {size}: the connection broke off, or "
+            "the file changes while it is read: try again"
+        )
     return hashed.hexdigest()
 
 
@@ -130,7 +136,7 @@ def _opened(address: str) -> Any:  # noqa: ANN401 (fsspec publishes no types)
 
 
 def _unanswered(address: str, error: Exception) -> SceneError:
-    reason = error.reason if isinstance(error, URLError) else error
+    reason = error.reason if isinstance(error, URLError) else str(error).strip() or type(error).__name__
     return SceneError(
         f"{told_name(address)}: expected an answer of the server with the size of the file, got {reason}: "
         "check the address and the network"

@@ -20,7 +20,7 @@ def state_of(entry: Entry, *, verify: bool = False) -> State:
     changed. Of a fingerprint nothing can be verified.
 
     Raises:
-        SceneError: A disk or a server does not answer.
+        SceneError: A disk or a server does not answer, or the file changes while it is read.
     """
     return _remote(entry, verify=verify) if entry.remote else _local(entry, verify=verify)
 
@@ -50,14 +50,19 @@ def _local(entry: Entry, *, verify: bool) -> State:
         alike = (found.st_size, found.st_mtime_ns) == (entry.bytes, entry.mtime_ns)
         if alike and not verify:
             return "same"
-        if found.st_size != entry.bytes or sha256_of(path) != entry.sha256:
+        if found.st_size != entry.bytes:
             return "changed"
+        sha256, after = sha256_of(path), path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return "gone"
     except OSError as error:
         raise SceneError(
             f"{entry.href}: expected the scene {entry.id}, got {error.strerror}: is its disk there?"
         ) from error
+    if (found.st_size, found.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise SceneError(f"{path}: expected a file at rest, got one that changes while it is read: try again")
+    if sha256 != entry.sha256:
+        return "changed"
     return "same" if alike else "touched"
 
 
@@ -68,6 +73,6 @@ def _remote(entry: Entry, *, verify: bool) -> State:
     alike = (told.bytes, told.etag) == (entry.bytes, entry.etag)
     if entry.identity == "fingerprint" or not verify:
         return "same" if alike else "changed"
-    if told.bytes != entry.bytes or remote.fetched_sha256(entry.href) != entry.sha256:
+    if told.bytes != entry.bytes or remote.fetched_sha256(entry.href, told) != entry.sha256:
         return "changed"
     return "same" if alike else "touched"

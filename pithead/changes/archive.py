@@ -1,6 +1,6 @@
 """What a comparison reads of an archive: the rows of scenes that both sides have scored, and reviews."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import geopandas as gpd
 
@@ -11,12 +11,22 @@ from pithead.evidence import Log
 from pithead.review import Review, reviews
 from pithead.store import Store
 
+Placed = Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame]
 AT_A_TIME = 256
 """Scenes whose rows are in memory together."""
 
 
-def portions(store: Store, old: Side, new: Side, at_a_time: int = AT_A_TIME) -> Iterator[Portion]:
+def portions(
+    store: Store, old: Side, new: Side, at_a_time: int = AT_A_TIME, placed: Placed | None = None
+) -> Iterator[Portion]:
     """The rows of all scenes that both have scored, some scenes at a time, those of a site together.
+
+    Args:
+        store: Where they are.
+        old: The weights in use.
+        new: Those that may replace them.
+        at_a_time: Scenes of a portion.
+        placed: Gives rows the sites that they are at now; without it they keep theirs.
 
     Raises:
         StoreError: The store is damaged.
@@ -24,7 +34,8 @@ def portions(store: Store, old: Side, new: Side, at_a_time: int = AT_A_TIME) -> 
     both = sorted(shared(old, new), key=lambda sha: (new.scenes[sha].filed or "", new.scenes[sha].scene, sha))
     for first in range(0, len(both), at_a_time):
         some = tuple(both[first : first + at_a_time])
-        yield Portion(some, *(rows_of(store, side, some) for side in (old, new)))
+        both_rows = (rows_of(store, side, some) for side in (old, new))
+        yield Portion(some, *(rows if placed is None else placed(rows) for rows in both_rows))
 
 
 def rows_of(store: Store, side: Side, scenes: tuple[str, ...]) -> gpd.GeoDataFrame:
@@ -44,8 +55,7 @@ def said_in(log: Log) -> list[Said]:
     Raises:
         EvidenceError: A link of the log is broken, or a review is malformed.
     """
-    given = sorted(reviews(log).values(), key=lambda one: (one.given, one.detection))
-    return [said for review in given for said in said_by(review)]
+    return [said for review in reviews(log).values() for said in said_by(review)]
 
 
 def said_by(review: Review) -> tuple[Said, ...]:

@@ -109,9 +109,14 @@ def compare(old: Side, new: Side, portions: Iterable[Portion], said: Sequence[Sa
 
 
 def _differs(every: pd.DataFrame) -> pd.Series:
-    other_score = every["score_change"].abs() >= SCORE_STEP - _ROUNDING
-    differs: pd.Series = (every["kind"] != "kept") | other_score | every["review"].isin(CONTRADICTIONS)
-    return differs
+    differs: pd.Series = (every["kind"] != "kept") | rescored(every["score_change"])
+    return differs | every["review"].isin(CONTRADICTIONS)
+
+
+def rescored(change: pd.Series) -> pd.Series:
+    """Which changes of a score count as one."""
+    other: pd.Series = change.abs() >= SCORE_STEP - _ROUNDING
+    return other
 
 
 def _placed(frame: pd.DataFrame) -> gpd.GeoDataFrame:

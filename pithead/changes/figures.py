@@ -3,11 +3,12 @@
 What cannot be measured (no object, nobody has reviewed anything) is None, never 0 or 1.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from pithead.changes.difference import SCORE_STEP, Comparison
+from pithead.changes.difference import SCORE_STEP, Comparison, rescored
 from pithead.changes.pairs import SAME_COURSE
 from pithead.changes.side import Scored
 
@@ -37,11 +38,11 @@ FIGURES = {
     "kept_m_share": "kept_m / old_m",
     "gained_m_share": "gained_m / new_m",
     "accepted": "things that a person says are there",
-    "accepted_lost": "of these, not given by the new weights",
+    "accepted_lost": "of these, not given by the new weights; unknown where nothing was accepted",
     "recall_on_accepted": "share of accepted that the new weights give",
     "recall_on_accepted_old": "share of accepted that the old weights give",
     "rejected": "things that a person says are not there",
-    "rejected_back": "of these, given by the new weights",
+    "rejected_back": "of these, given by the new weights; unknown where nothing was rejected",
     "rejected_back_rate": "share of rejected that the new weights give",
     "rejected_back_rate_old": "share of rejected that the old weights give",
 }
@@ -53,8 +54,12 @@ OF_ALL = {
     "km2_old": "km² of them that the old weights looked at",
     "scenes_only_old": "scenes that only the old weights have scored",
     "scenes_only_new": "scenes that only the new weights have scored",
+    "left_out": "detections of classes that only one side looks for",
+    "reviews_elsewhere": "things that people said of scenes that are not compared",
 }
 """The same of all together."""
+_EVER = ("scenes", "scenes_only_old", "scenes_only_new", "reviews_elsewhere")
+"""What can be told even where no scene was scored by both."""
 
 
 def figures(comparison: Comparison) -> dict[str, Any]:
@@ -68,27 +73,34 @@ def figures(comparison: Comparison) -> dict[str, Any]:
         "km2_old": _km2([old[sha] for sha in both]),
         "scenes_only_old": len(comparison.only_old),
         "scenes_only_new": len(comparison.only_new),
+        "left_out": sum(comparison.left_out.values()),
+        "reviews_elsewhere": comparison.unheard,
     }
     known = comparison.old.classes & comparison.new.classes
     return {
         "all": head | _row(objects, reviews),
-        "classes": _classes(objects, reviews, sorted(known | set(reviews["class"]))),
+        "classes": _classes(objects, reviews, sorted(known | set(reviews["class"])), known),
         "sites": _sites(comparison),
     }
 
 
-def names(comparison: Comparison) -> dict[str, float | None]:
-    """Every figure by the name that a gate has for it: `accepted`, and of a class `accepted.mine_head`."""
-    told = figures(comparison)
+def names(told: Mapping[str, Any]) -> dict[str, float | None]:
+    """Every figure of `figures` by the name that a gate has for it: `lost`, of a class `lost.mine_head`.
+
+    Where no scene was scored by both nothing is known: that nothing was lost is no reason to trust weights.
+    """
     flat = dict(told["all"])
     for name, row in told["classes"].items():
         flat |= {f"{figure}.{name}": value for figure, value in row.items()}
+    if not flat["scenes"]:
+        flat = {name: value if name in _EVER else None for name, value in flat.items()}
     return flat
 
 
 def _sites(comparison: Comparison) -> dict[str, Any]:
     """By site; what is at no site stands under ""."""
     objects, reviews = comparison.objects, comparison.reviews
+    known = comparison.old.classes & comparison.new.classes
     scored: dict[str, list[Scored]] = {}
     for sha in comparison.both:
         one = comparison.new.scenes[sha]
@@ -105,15 +117,21 @@ def _sites(comparison: Comparison) -> dict[str, Any]:
             "scenes": len(some),
             "km2": _km2(some),
             "all": _row(mine, heard),
-            "classes": _classes(mine, heard, sorted({*mine["class"], *heard["class"]})),
+            "classes": _classes(mine, heard, sorted({*mine["class"], *heard["class"]}), known),
         }
     return told
 
 
-def _classes(objects: pd.DataFrame, reviews: pd.DataFrame, classes: list[str]) -> dict[str, Row]:
-    return {
-        name: _row(objects[objects["class"] == name], reviews[reviews["class"] == name]) for name in classes
-    }
+def _classes(
+    objects: pd.DataFrame, reviews: pd.DataFrame, classes: list[str], known: frozenset[str]
+) -> dict[str, Row]:
+    """By class; of one that only one side looks for, what people said is told and nothing else."""
+    rows: dict[str, Row] = {}
+    for name in classes:
+        heard = _heard(reviews[reviews["class"] == name])
+        row = _row(objects[objects["class"] == name], reviews[reviews["class"] == name])
+        rows[name] = row if name in known else {figure: heard.get(figure) for figure in row}
+    return rows
 
 
 def _row(objects: pd.DataFrame, reviews: pd.DataFrame) -> Row:
@@ -130,7 +148,7 @@ def _row(objects: pd.DataFrame, reviews: pd.DataFrame) -> Row:
         "moved_share": _share(moved, old),
         "lost_share": _share(lost, old),
         "gained_share": _share(gained, new),
-        "score_changed": int((change.abs() >= SCORE_STEP - 1e-9).sum()),
+        "score_changed": int(rescored(change).sum()),
         "score_change_median": _round(change.median()) if len(change) else None,
         "score_change_mean_abs": _round(change.abs().mean()) if len(change) else None,
     }
@@ -157,11 +175,11 @@ def _heard(reviews: pd.DataFrame) -> Row:
     accepted, rejected = reviews[there], reviews[~there]
     return {
         "accepted": len(accepted),
-        "accepted_lost": int((~accepted["by_new"]).sum()),
+        "accepted_lost": int((~accepted["by_new"]).sum()) if len(accepted) else None,
         "recall_on_accepted": _share(int(accepted["by_new"].sum()), len(accepted)),
         "recall_on_accepted_old": _share(int(accepted["by_old"].sum()), len(accepted)),
         "rejected": len(rejected),
-        "rejected_back": int(rejected["by_new"].sum()),
+        "rejected_back": int(rejected["by_new"].sum()) if len(rejected) else None,
         "rejected_back_rate": _share(int(rejected["by_new"].sum()), len(rejected)),
         "rejected_back_rate_old": _share(int(rejected["by_old"].sum()), len(rejected)),
     }

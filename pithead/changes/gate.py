@@ -69,12 +69,14 @@ class Judged:
     requirement: Requirement
     value: float | None
     met: bool
+    why: str = ""
+    """Why it cannot be told, if so."""
 
     @property
     def told(self) -> str:
         """One line for a person."""
         if self.value is None:
-            reason = "cannot be told: " + _missing(self.requirement.name)
+            reason = "cannot be told: " + self.why
         else:
             reason = f"is {self.value:g}" if self.value == round(self.value, 4) else f"is {self.value:.6f}"
         return f"{'met' if self.met else 'NOT MET'}: {self.requirement.told} ({reason})"
@@ -100,12 +102,16 @@ def judge(requirements: Sequence[Requirement], values: Mapping[str, float | None
             )
         value = values[one.name]
         met = value is not None and OPERATORS[one.relation](value, one.number)
-        judged.append(Judged(one, value, met))
+        judged.append(Judged(one, value, met, "" if value is not None else _missing(one.name, values)))
     return tuple(judged)
 
 
-def _missing(name: str) -> str:
-    figure = name.partition(".")[0]
+def _missing(name: str, values: Mapping[str, float | None]) -> str:
+    figure, dot, of = name.partition(".")
+    if not values["scenes"]:
+        return "no scene was scored by both"
     if "accepted" in figure or "rejected" in figure:
         return "nobody has reviewed any such thing in the scenes that both have scored"
+    if dot and values[f"lost.{of}"] is None:
+        return f"only one side looks for {of}"
     return "there is no object that it could be measured on"

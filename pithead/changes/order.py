@@ -11,7 +11,7 @@
 8. another score (by 0.1 or more) in the same place.
 
 Within 4 the least overlap comes first, within 8 the largest change, elsewhere the surest; then the larger.
-Left out is what a person has spoken of already and the new weights agree with.
+Left out is what a person has spoken of already, if the new weights agree or the old ones too did not.
 """
 
 import geopandas as gpd

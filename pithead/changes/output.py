@@ -160,7 +160,9 @@ def _write_geopackage(path: Path, comparison: Comparison, queue: gpd.GeoDataFram
     now = changed.assign(side=np.where(changed["kind"] == "lost", "old", "new"))
     was = changed[changed["kind"] == "moved"].assign(side="old")
     was["geometry"] = was["old_geometry"]
-    every = pd.concat([now, was], ignore_index=True).sort_values(["rank", "side"], kind="stable")
+    every = pd.concat([now, was], ignore_index=True)
+    # The old one first: who rejects it and accepts the new one has said the latter last of that place.
+    every = every.sort_values(["rank", "side"], ascending=[True, False], kind="stable")
     every = every[every["frame"] == LONLAT].drop(columns="old_geometry")
     solid = shapely.get_dimensions(np.asarray(every["geometry"], dtype=object)) == 2
     reviews = comparison.reviews[comparison.reviews["frame"] == LONLAT]

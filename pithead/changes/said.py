@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import shapely
@@ -10,8 +11,9 @@ from shapely.geometry.base import BaseGeometry
 from pithead.changes.ground import LONLAT, Ground, as_lines
 from pithead.changes.pairs import Ints, Pairs, along, same
 from pithead.errors import CatalogError
+from pithead.review import Decision
 
-DECISIONS = ("accept", "reject", "relabel", "redraw")
+DECISIONS = get_args(Decision)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One side of a comparison: weights, how they were run, and which scenes they have scored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import geopandas as gpd
 
@@ -29,6 +29,13 @@ class Side:
     scenes: Mapping[str, Scored]
     since: str | None = None
     """When the weights first came up in the log, in UTC; None where it does not say."""
+    turn: int | None = None
+    """Which of the weights of the log they are, from 0; times may be the same."""
+
+    def shown_at(self, sites: Mapping[str, tuple[str, ...]]) -> "Side":
+        """The same with the sites that scenes show now, by their sha256; others keep theirs."""
+        scenes = {sha: replace(one, sites=sites.get(sha, one.sites)) for sha, one in self.scenes.items()}
+        return replace(self, scenes=scenes)
 
     @property
     def told(self) -> str:

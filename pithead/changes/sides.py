@@ -99,10 +99,7 @@ def sides_of(store: Store, log: Log, old: Asked, new: Asked) -> tuple[Side, Side
             _one(known, some, of, asked, both)
             for known, some, of, asked in ((first, mine, runs, old), (second, theirs, others, new))
         )
-    return (
-        _side(first, chosen, runs[chosen], since.get(first.sha256)),
-        _side(second, other, others[other], since.get(second.sha256)),
-    )
+    return _side(first, chosen, runs[chosen], since), _side(second, other, others[other], since)
 
 
 def _meant(old: str, new: str, known: tuple[Known, ...], order: list[str]) -> tuple[Known, Known]:
@@ -186,12 +183,17 @@ def _two_of_one(known: Known, runs: Runs, mine: list[str], theirs: list[str]) ->
         theirs = [sha for sha in theirs if sha not in mine]
     if len(theirs) == 1 and len(mine) > 1:
         mine = [sha for sha in mine if sha not in theirs]
+    if mine == theirs and len(mine) == 1:
+        raise WeightsError(
+            f"expected two weights, or the same with two sets of options, got {known.told} twice with one "
+            "set: nothing could differ; score the archive with the new weights first"
+        )
     if len(mine) != 1 or len(theirs) != 1:
         raise WeightsError(_several(known, runs, None))
     return mine[0], theirs[0]
 
 
-def _side(known: Known, options: str, some: list[RunRecord], since: str | None) -> Side:
+def _side(known: Known, options: str, some: list[RunRecord], since: Mapping[str, str]) -> Side:
     return Side(
         name=known.name,
         weights_sha256=known.sha256,
@@ -202,7 +204,8 @@ def _side(known: Known, options: str, some: list[RunRecord], since: str | None) 
             record.scene_sha256: Scored(record.scene, record.valid_km2, record.sites, record.site)
             for record in some
         },
-        since=since,
+        since=since.get(known.sha256),
+        turn=list(since).index(known.sha256) if known.sha256 in since else None,
     )
 
 

@@ -46,7 +46,7 @@ def sides(comparison: Comparison) -> str:
     told = f"Old: {old.told}{_since(old)}. New: {new.told}{_since(new)}."
     if old.weights_sha256 == new.weights_sha256:
         return f"{told} These are the same weights, run with other options."
-    if old.since is not None and new.since is not None and new.since < old.since:
+    if old.turn is not None and new.turn is not None and new.turn < old.turn:
         return f"{told} The new ones came to the archive before the old ones."
     return told
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -16,7 +17,8 @@ from pithead.files import sha256_of, write_whole
 from pithead.rescore.archive import Archive
 from pithead.rescore.choice import Choice, chosen, name_of
 from pithead.rescore.upkeep import sign_head
-from pithead.review import GIVEN
+from pithead.rescore.whereabouts import Whereabouts, site_of
+from pithead.review import GIVEN, Review
 from pithead.store import RunRecord
 from pithead.store import export as write_export
 
@@ -30,6 +32,16 @@ _OF_A_SCENE = frozenset(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export holds."""
+
+    detections: int
+    left_out: int
+    """Detections in scenes without georeference, which no map can show."""
+    scenes: int
+
+
 def export(
     archive: Archive,
     path: Path,
@@ -38,11 +50,11 @@ def export(
     *,
     every: bool = False,
     key: Path | None = None,
-) -> tuple[int, int]:
+) -> Exported:
     """Write detections, the scenes in which they were looked for, and their part of the log.
 
-    Returns how many detections and how many scenes there are. Maps leave out what lies in scenes without
-    georeference. A scene in which nothing was found is among the scenes: it was looked at.
+    Maps leave out what lies in scenes without georeference. A scene in which nothing was found is among the
+    scenes: it was looked at.
 
     Args:
         archive: The archive.
@@ -61,10 +73,14 @@ def export(
     if wanted is not None:
         records = [one for one in records if (one.weights_sha256, one.options_sha256) == wanted]
     _check_one_kind(records, every=every)
-    rows = _rows(archive, records, choice)
-    written = len(rows) - write_export(rows, path)
     site = None if choice.site is None else name_of(archive.catalog, choice.site)
-    lines = [_line(record, entries[record.scene_sha256], site) for record in records]
+    where = Whereabouts.of(archive.catalog)
+    rows = _rows(archive, records, where, choice, site)
+    left_out = write_export(rows, path)
+    written = len(rows) - left_out
+    named = _named(archive, rows, choice, site)
+    whole = site is None and choice.area is None
+    lines = [_line(one, entries[one.scene_sha256], named, whole=whole) for one in records]
     _write_scenes(_beside(path, SCENES), lines)
     facts = {
         "sha256": sha256_of(path),
@@ -75,11 +91,10 @@ def export(
     archive.log.append("export.made", facts)
     if key is not None:
         sign_head(archive, key)
-    # What people said of other camps that the same scenes show is not theirs to know.
-    said = None if choice.everything else set(rows["detection"])
+    said = _said_there(where, set(rows["detection"]), choice, site)
     chain = extract(archive.log, _of_an_export(records, str(facts["sha256"]), said))
     write_whole(_beside(path, CHAIN), b"".join(chain))
-    return written, len(records)
+    return Exported(written, left_out, len(records))
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -98,17 +113,51 @@ def _check_one_kind(records: list[RunRecord], *, every: bool) -> None:
         )
 
 
-def _rows(archive: Archive, records: list[RunRecord], choice: Choice) -> gpd.GeoDataFrame:
-    """The rows of these runs that lie where they were asked for."""
-    site = None if choice.site is None else name_of(archive.catalog, choice.site)
-    rows = archive.store.detections(None, site, {record.scene for record in records})
+def _rows(
+    archive: Archive, records: list[RunRecord], where: Whereabouts, choice: Choice, site: str | None
+) -> gpd.GeoDataFrame:
+    """The rows of these runs that lie where they were asked for, each with the site that it is at now."""
+    weights = {record.weights_sha256 for record in records}
+    only = weights.pop() if len(weights) == 1 else None
+    rows = archive.store.detections(only, scenes={record.scene for record in records})
     kinds = {(one.scene_sha256, one.weights_sha256, one.options_sha256) for one in records}
     keys = zip(rows["scene_sha256"], rows["weights_sha256"], rows["options_sha256"], strict=True)
     rows = rows[np.array([key in kinds for key in keys], np.bool_)]
     if choice.area is not None:
         inside = shapely.intersects(choice.area.lonlat, rows.geometry.to_numpy())
         rows = rows[inside & (rows["frame"] == "lonlat").to_numpy()]
-    return rows.reset_index(drop=True)
+    rows = where.placed(rows)
+    return (rows if site is None else rows[rows["site"] == site]).reset_index(drop=True)
+
+
+def _named(archive: Archive, rows: gpd.GeoDataFrame, choice: Choice, site: str | None) -> set[str]:
+    """The sites that may be named: the one that was asked for, or those that an area meets, or all."""
+    every = archive.catalog.sites()
+    if site is not None or choice.area is None:
+        return {one.name for one in every if site in {None, one.name}}
+    area = choice.area.lonlat
+    met = {one.name for one in every if one.polygon is not None and shapely.intersects(area, one.polygon)}
+    return met | {name for name in rows["site"] if isinstance(name, str)}
+
+
+def _said_there(
+    where: Whereabouts, rows: set[str], choice: Choice, site: str | None
+) -> Callable[[Record], bool]:
+    """Which reviews of scenes go out: of these rows, and of what other weights gave where it was asked for.
+
+    What people said of other camps that the same scenes show is not theirs to know.
+    """
+
+    def goes(record: Record) -> bool:
+        review = Review.of(record)
+        if review.detection in rows:
+            return True
+        shape, area = review.geometry, choice.area
+        if area is not None and (review.frame != "lonlat" or not shapely.intersects(area.lonlat, shape)):
+            return False
+        return site is None or site_of(shape, where.entries[review.scene_sha256], where.sites) == site
+
+    return goes
 
 
 def _write_scenes(path: Path, lines: Sequence[dict[str, object]]) -> None:
@@ -120,8 +169,8 @@ def _write_scenes(path: Path, lines: Sequence[dict[str, object]]) -> None:
     write_whole(path, text.getvalue())
 
 
-def _line(record: RunRecord, entry: Entry, site: str | None) -> dict[str, object]:
-    """What is said of a scene; in an export of one site the others that it shows are not named."""
+def _line(record: RunRecord, entry: Entry, named: set[str], *, whole: bool) -> dict[str, object]:
+    """What is said of a scene; of sites that it shows too and that were not asked for nothing."""
     tiles = record.tiles
     return {
         "scene": record.scene,
@@ -130,20 +179,22 @@ def _line(record: RunRecord, entry: Entry, site: str | None) -> dict[str, object
         "sensor": entry.sensor or "",
         "gsd_m": round(max(entry.gsd_m), 4),
         "off_nadir_deg": "" if entry.off_nadir_deg is None else entry.off_nadir_deg,
-        "sites": "; ".join(entry.sites) if site is None else site,
+        "sites": "; ".join(name for name in entry.sites if name in named),
         "weights": record.weights,
         "weights_sha256": record.weights_sha256,
         "options_sha256": record.options_sha256,
         "looked_at_km2": record.valid_km2,
         "tiles": tiles["all"],
         "tiles_run": tiles["run"],
-        "found_in_scene": sum(record.counts.values()),
+        "found_in_scene": sum(record.counts.values()) if whole else "",
         "result_sha256": record.result_sha256,
         "footprint": "" if entry.footprint is None else shapely.to_wkt(entry.footprint, rounding_precision=6),
     }
 
 
-def _of_an_export(records: list[RunRecord], sha256: str, said: set[str] | None) -> Callable[[Record], bool]:
+def _of_an_export(
+    records: list[RunRecord], sha256: str, said: Callable[[Record], bool]
+) -> Callable[[Record], bool]:
     """Which records go out whole: of these scenes and weights, reviews, signatures, and the export's own."""
     names = {record.scene for record in records}
     scenes = {record.scene_sha256 for record in records}
@@ -155,7 +206,7 @@ def _of_an_export(records: list[RunRecord], sha256: str, said: set[str] | None) 
         if record.kind in _OF_A_SCENE:
             return of_scene
         if record.kind == GIVEN:
-            return of_scene and (said is None or facts.get("detection") in said)
+            return of_scene and said(record)
         if record.kind == "weights.registered":
             return facts.get("weights_sha256") in weights
         return record.kind == SIGNED or (record.kind == "export.made" and facts.get("sha256") == sha256)

@@ -1,6 +1,7 @@
 """Scenes, sites and weights come into an archive, and the log says so."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from pithead.catalog import Entry, Offer, Taken, facts_sha256
 from pithead.detector import Detector
-from pithead.errors import PitheadError
+from pithead.errors import PitheadError, SceneError
 from pithead.evidence import Record
 from pithead.files import sha256_of
 from pithead.imagery import images_in, told_name
@@ -18,6 +19,8 @@ from pithead.rescore.drive import run_facts
 from pithead.rescore.plan import Plan
 from pithead.sidefiles import Facts
 from pithead.store import take_scans
+
+_BESIDE = re.compile(r"\..*|(preview|icon)_.*|.*-browse|.*_(udm2?(_\w+)?|thumb|thumbnail)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,22 @@ class News:
     """What the user should know of some of them, a line each."""
 
 
+def scenes_in(path: str) -> list[str]:
+    """The scenes of a folder and those below it; what is no folder is itself.
+
+    Passed over is what lies beside vendors' scenes and is none: previews (Maxar's -BROWSE, Airbus' PREVIEW_
+    and ICON_), Planet's masks (_udm2), and hidden files, of which a Mac leaves one beside each.
+
+    Raises:
+        SceneError: A folder has none.
+    """
+    found = images_in(path, below=True)
+    scenes = [one for one in found if one == path or not _BESIDE.fullmatch(Path(one).stem)]
+    if not scenes:
+        raise SceneError(f"{path}: expected scenes, got previews and masks alone: name them to take them in")
+    return scenes
+
+
 def take_scenes(
     archive: Archive, paths: Sequence[str], site: str | None, facts: Facts, *, fetch: bool = False
 ) -> News:
@@ -48,7 +67,7 @@ def take_scenes(
     """
     failed: list[tuple[str, str]] = []
     taken = archive.catalog.take(
-        [Offer(image, facts) for path in paths for image in images_in(path, below=True)],
+        [Offer(image, facts) for path in paths for image in scenes_in(path)],
         site,
         fetch=fetch,
         failed=_told_to(failed),
@@ -57,15 +76,37 @@ def take_scenes(
     return _news(taken, failed)
 
 
-def take_stac(archive: Archive, path: Path, site: str | None, *, fetch: bool = False) -> News:
+def take_stac(
+    archive: Archive,
+    path: Path | str,
+    site: str | None,
+    facts: Facts | None = None,
+    *,
+    asset: str | None = None,
+    fetch: bool = False,
+) -> News:
     """Take in what a STAC catalogue, an Item or an export of an API names.
+
+    Args:
+        archive: What takes them in.
+        path: A file, or an address.
+        site: The site that they are taken in for.
+        facts: What the user says of all of them: before side files, and these before the catalogue.
+        asset: Which asset of an Item is the scene, by its key.
+        fetch: Whether remote scenes are fetched to be hashed.
 
     Raises:
         CatalogError: It is none of these.
     """
     failed: list[tuple[str, str]] = []
     taken = archive.catalog.take_stac(
-        path, site, fetch=fetch, failed=_told_to(failed), noted=_logged_in(archive)
+        path,
+        site,
+        facts,
+        asset=asset,
+        fetch=fetch,
+        failed=_told_to(failed),
+        noted=_logged_in(archive),
     )
     return _news(taken, failed)
 
@@ -220,15 +261,9 @@ def note_changes(archive: Archive, todo: Plan) -> None:
     found_changed = [entry for entry in todo.changed if not entry.changed]
     if not todo.touched and not found_changed:
         return
-    # As they are now: since the plan was made, scenes may have been amended, or have moved.
-    now = {(entry.id, entry.href): entry for entry in archive.catalog.scenes()}
-    known = ((now.get((seen.id, seen.href)), seen) for seen in todo.touched)
-    touched = [
-        replace(entry, bytes=seen.bytes, mtime_ns=seen.mtime_ns, etag=seen.etag)
-        for entry, seen in known
-        if entry is not None
-    ]
-    there = (now.get((seen.id, seen.href)) for seen in found_changed)
-    changed = [replace(entry, changed=True) for entry in there if entry is not None]
-    archive.catalog.update([*touched, *changed])
+    # Since the plan was made, scenes may have moved.
+    there = {(entry.id, entry.href) for entry in archive.catalog.scenes()}
+    changed = [replace(seen, changed=True) for seen in found_changed if (seen.id, seen.href) in there]
+    # The log first: after a kill between, the next plan finds them again, and would not if they were marked.
     archive.log.append_many([("scene.changed", {"scene": entry.id}) for entry in changed])
+    archive.catalog.update([*todo.touched, *changed])

@@ -27,12 +27,15 @@ def overview(archive: Archive) -> Iterator[str]:
     )
     shown = Counter(name for entry in scenes for name in entry.sites)
     for site in archive.catalog.sites():
-        yield f"site: {site.name}, on {shown[site.name]} scenes"
+        yield f"site: {site.name}, on {many(shown[site.name], 'scene')}"
+    known = {entry.sha256 for entry in scenes}
     runs = Counter(
-        (one.weights, one.weights_sha256[:12], one.options_sha256[:8]) for one in archive.store.records()
+        (one.weights, one.weights_sha256[:12], one.options_sha256[:8])
+        for one in archive.store.records()
+        if one.scene_sha256 in known  # a store may be shared by several archives
     )
     for (name, weights, options), count in sorted(runs.items()):
-        yield f"scored: {count:,} scenes by {name} {weights} with options {options}"
+        yield f"scored: {many(count, 'scene')} by {name} {weights} with options {options}"
     head = archive.log.head()
     yield "log: empty" if head is None else f"log: {head.seq + 1:,} records, head {head.hash}"
 

@@ -11,7 +11,7 @@ from pithead.rescore.archive import Archive
 from pithead.rescore.choice import Choice, chosen
 from pithead.rescore.options import Options
 from pithead.shelf import Shelf
-from pithead.tiling import Grid
+from pithead.tiling import SAME_SCALE, Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Plan:
     tiles: int
     """Tiles of all of them, also those that will turn out empty."""
     finished: int = 0
-    """Scenes with a record."""
+    """Scenes with a record, whose files are what they were."""
     touched: tuple[Entry, ...] = ()
-    """Those of `todo` whose files have another size or time but the same bytes, as they are now."""
+    """Scenes whose files have another size or time but the same bytes, as they are now."""
     changed: tuple[Entry, ...] = ()
     """Their files hold other bytes than when they were taken in."""
     gone: tuple[Entry, ...] = ()
@@ -64,40 +64,75 @@ def plan(
     meant = [entry for entry in meant if not entry.changed or entry.href not in current]
     finished = archive.store.finished(weights_sha256, options.sha256)
     failures = {} if retry_failed else aside(archive.work_place, weights_sha256, options)
-    open_ = [entry for entry in meant if entry.sha256 not in finished or entry.changed]
-    by_state: dict[str, list[Entry]] = {"same": [], "touched": [], "changed": [], "gone": [], "aside": []}
-    for entry in open_:
-        if choice.limit is not None and len(by_state["same"]) >= choice.limit:
-            break
-        state = "aside" if entry.sha256 in failures else _state(archive, entry, verify=verify)
-        state = "changed" if entry.changed else state
-        if state == "touched":
-            by_state["touched"].append(entry := renewed(entry))
-        by_state["same" if state == "touched" else state].append(entry)
-    tiles_of = {entry.id: tiles(entry, card, options) for entry in by_state["same"]}
+    found = _Found([], [], [], [], [])
+    for entry in meant:
+        done = entry.sha256 in finished
+        if not done and choice.limit is not None and len(found.todo) >= choice.limit:
+            continue
+        if not done and not entry.changed and entry.sha256 in failures:
+            found.aside.append(entry)
+        else:
+            found.add(archive, entry, done=done, verify=verify)
+    tiles_of = {entry.id: tiles(entry, card, options) for entry in found.todo}
     return Plan(
-        todo=tuple(by_state["same"]),
+        todo=tuple(found.todo),
         tiles=sum(tiles_of.values()),
-        finished=len(meant) - len(open_),
-        touched=tuple(by_state["touched"]),
-        changed=tuple(by_state["changed"]),
-        gone=tuple(by_state["gone"]),
-        aside=tuple((entry, failures[entry.sha256]) for entry in by_state["aside"]),
+        finished=len(
+            {entry.sha256 for entry in meant} & finished - {entry.sha256 for entry in found.changed}
+        ),
+        touched=tuple(found.touched),
+        changed=tuple(found.changed),
+        gone=tuple(found.gone),
+        aside=tuple((entry, failures[entry.sha256]) for entry in found.aside),
         tiles_of=tiles_of,
     )
 
 
-def _state(archive: Archive, entry: Entry, *, verify: bool) -> State:
-    """The state of a scene's file; one whose disk or server does not answer is as good as gone."""
+@dataclass(slots=True)
+class _Found:
+    """Scenes by what became of their files."""
+
+    todo: list[Entry]
+    touched: list[Entry]
+    changed: list[Entry]
+    gone: list[Entry]
+    aside: list[Entry]
+
+    def add(self, archive: Archive, entry: Entry, *, done: bool, verify: bool) -> None:
+        """Look at a scene's file, and put the scene where it belongs.
+
+        One that is scored is looked at too, where that costs no more than to ask a disk: other bytes at its
+        place have no result. It may be gone: what was found in it stands.
+        """
+        if entry.changed:
+            self.changed.append(entry)
+            return
+        if done and entry.remote:
+            return
+        state, now = _looked_at(archive, entry, verify=verify and not done)
+        if state == "touched":
+            self.touched.append(now)
+        if state == "changed":
+            self.changed.append(entry)
+        elif state == "gone" and not done:
+            self.gone.append(entry)
+        elif not done:
+            self.todo.append(now)
+
+
+def _looked_at(archive: Archive, entry: Entry, *, verify: bool) -> tuple[State, Entry]:
+    """State and entry of a scene's file; one whose disk or server does not answer is as good as gone."""
     try:
-        return archive.catalog.state(entry, verify=verify)
+        state = archive.catalog.state(entry, verify=verify)
+        return state, renewed(entry) if state == "touched" else entry
     except SceneError:
-        return "gone"
+        return "gone", entry
 
 
 def tiles(entry: Entry, card: Card, options: Options) -> int:
     """How many tiles a scene has, as `Grid.of` would lay them."""
-    scale_x, scale_y = (gsd / card.gsd_m for gsd in entry.gsd_m)
+    relative = (gsd / card.gsd_m for gsd in entry.gsd_m)
+    scale_x, scale_y = (1.0 if abs(scale - 1) < SAME_SCALE else scale for scale in relative)
     width, height = max(1, round(entry.width * scale_x)), max(1, round(entry.height * scale_y))
     return len(Grid(width, height, scale_x, scale_y, card.tile_px, options.overlap_px))
 

@@ -8,7 +8,6 @@ import errno
 import os
 import platform
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,17 +15,16 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import shapely
-from shapely.geometry.base import BaseGeometry
 
 from pithead import __version__
 from pithead.card import Card
-from pithead.catalog import Entry, Site
+from pithead.catalog import Entry
 from pithead.detector import Detector
 from pithead.errors import StoreError, WeightsError
 from pithead.imagery import Scene, open_scene
 from pithead.rescore.parts import count_of, decode, encode, slice_of
 from pithead.rescore.task import Job, Outcome, Task
+from pithead.rescore.whereabouts import site_of
 from pithead.scan import TileDetections, assemble, detect_tiles, joined
 from pithead.shelf import Shelf
 from pithead.store import RunRecord, Store, rows_of
@@ -172,21 +170,6 @@ class _Timed:
         rows = self._detector.detect(tiles)
         self.seconds += time.perf_counter() - began
         return rows
-
-
-def site_of(shape: BaseGeometry, entry: Entry, sites: Mapping[str, Site]) -> str | None:
-    """The site of a scene in which most of a shape (longitude, latitude) lies, the first by name if alike.
-
-    Where the scene has a single site without a polygon, everything in it is of that site.
-    """
-    known = [sites[name] for name in entry.sites if name in sites]
-    places = sorted((s.name, s.polygon) for s in known if s.polygon is not None)
-    if not places:
-        return entry.sites[0] if len(entry.sites) == 1 else None
-    inside = [shapely.intersection(shape, polygon) for _, polygon in places]
-    shares = [shapely.area(part) or shapely.length(part) for part in inside]
-    most = max(shares)
-    return places[shares.index(most)][0] if most > 0 else None
 
 
 def _counts(rows: gpd.GeoDataFrame, card: Card) -> dict[str, int]:

@@ -140,11 +140,17 @@ def give_all(log: Log, given: Iterable[Review]) -> tuple[Review, ...]:
 
 
 def reviews(log: Log) -> dict[str, Review]:
-    """The last review of each detection, by its id; a review whose facts were left out does not count.
+    """The last review of each detection, by its id, in the order of the log.
+
+    A review whose facts were left out does not count.
 
     Raises:
         EvidenceError: A link of the log is broken, or a review is malformed.
     """
-    given = (record for record in log.records() if record.kind == GIVEN and record.facts is not None)
-    last = {str((record.facts or {}).get("detection")): record for record in given}
-    return {detection: Review.of(record) for detection, record in sorted(last.items())}
+    last: dict[str, Record] = {}
+    for record in log.records():
+        if record.kind == GIVEN and record.facts is not None:
+            detection = str(record.facts.get("detection"))
+            last.pop(detection, None)  # times are no order: those of one file are all the same
+            last[detection] = record
+    return {detection: Review.of(record) for detection, record in last.items()}

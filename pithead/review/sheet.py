@@ -17,8 +17,8 @@ from pithead.errors import OptionError
 from pithead.review.answer import Answer
 
 _MAPS = frozenset({".geojson", ".json", ".gpkg"})
-_TOLD = "reviews"
-"""The layer of changes.gpkg with what was said before."""
+_TOLD = "by_old"
+"""A column of the layer of changes.gpkg with what was said before, which is not said again."""
 _NAMES = ("detection", "new_detection", "old_detection")
 
 
@@ -58,10 +58,12 @@ def _table(path: Path) -> Iterator[Answer]:
 def _map(path: Path) -> Iterator[Answer]:
     if not path.is_file():
         raise OptionError(f"expected a file that a person has filled in at {path}, got none")
-    frames = {
-        str(name): gpd.read_file(path, layer=name) for name, _ in pyogrio.list_layers(path) if name != _TOLD
+    frames = {str(name): gpd.read_file(path, layer=name) for name, _ in pyogrio.list_layers(path)}
+    asked = {
+        name: frame
+        for name, frame in frames.items()
+        if "decision" in frame.columns and _TOLD not in frame.columns
     }
-    asked = {name: frame for name, frame in frames.items() if "decision" in frame.columns}
     _check([str(name) for frame in asked.values() for name in frame.columns], path)
     for name, frame in asked.items():
         where = f"{path.name}, {name}" if len(frames) > 1 else path.name

@@ -17,6 +17,8 @@ from pithead.sidefiles.features import read_feature
 from pithead.sidefiles.maxar import read_imd, read_isd
 
 _TILE = re.compile(r"_R\d+C\d+", re.IGNORECASE)
+# An encoding that nobody knows, a number or a time out of all range, brackets without end.
+_ODD = (LookupError, OverflowError, RecursionError)
 _MOST_BYTES = 16 << 20  # a .json of the same name may be labels of any size
 
 
@@ -24,7 +26,8 @@ def read_sidefiles(scene_path: str | Path) -> Facts:
     """What the first side file beside a scene says of it; nothing is known if there is none.
 
     Looked for, in this order: Maxar's .IMD and .XML, Airbus' DIM_*.XML and METADATA.DIM, Planet's
-    *_metadata.json, and a STAC Item of the scene's name. Tiles of a product (_R1C1) share its side file.
+    *_metadata.json, and a STAC Item of the scene's name. Tiles of a product (_R1C1) share its side file, and
+    images of a Planet scene (_visual) the one whose name and id their names begin with.
 
     Raises:
         CatalogError: A side file is malformed.
@@ -57,7 +60,7 @@ def read_sidefile(path: Path) -> Facts | None:
             facts = read_isd(root) or read_dimap(root)
         else:
             facts = read_feature(json.loads(content))
-    except (OSError, ParseError, DefusedXmlException, ValueError) as error:
+    except (OSError, ParseError, DefusedXmlException, ValueError, *_ODD) as error:
         raise CatalogError(
             f"{path}: expected metadata of a scene, got a file that is malformed ({error}): get it again, or "
             "take it away and name the facts"
@@ -76,7 +79,11 @@ def _beside(scene: Path) -> Iterator[tuple[Path, bool]]:
         names += [(f"DIM_{part[4:]}.XML", True) for part in (product, product.rpartition("_")[0])]
     if stem.upper().startswith("IMAGERY"):
         names.append(("METADATA.DIM", True))
-    names += [(f"{part}_metadata.json", True) for part in _beginnings(stem)]
+    names += [
+        (f"{part}_metadata.json", True)
+        for part in _beginnings(stem)
+        if part == stem or _speaks_of(folder / f"{part}_metadata.json", part)
+    ]
     names.append((f"{stem}.json", False))
     for name, sure in names:
         ending = Path(name).suffix
@@ -85,6 +92,17 @@ def _beside(scene: Path) -> Iterator[tuple[Path, bool]]:
             if path.is_file() and (sure or path.stat().st_size <= _MOST_BYTES):
                 yield path, sure
                 break
+
+
+def _speaks_of(path: Path, name: str) -> bool:
+    """Whether Planet's metadata are of the scene of that name; also if they are too damaged to say so."""
+    if not path.is_file():
+        return False
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, *_ODD):
+        return True
+    return isinstance(document, dict) and str(document.get("id")).casefold() == name.casefold()
 
 
 def _beginnings(stem: str) -> Iterator[str]:
