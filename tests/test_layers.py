@@ -63,9 +63,11 @@ ORDER = (
     "sidefiles",
     "catalog",
     "rescore",
+    "pretend",
     "changes",
     "sites",
     "report",
+    "server",
     "recipe",
     "augment",
     "learning",
@@ -87,6 +89,7 @@ GATES = {
     "ray": frozenset({"rescore", "benchmarks/archive_faults.py", "benchmarks/archive.py"}),
     "duckdb": frozenset({"store"}),
     "bentoml": frozenset({"inference/service.py"}),
+    **dict.fromkeys(("fastapi", "starlette", "rio_tiler"), frozenset({"server", "inference/service.py"})),
     **dict.fromkeys(TRAINERS, TRAINING | {"benchmarks/peers.py", "benchmarks/plain_baseline.py"}),
 }
 MOST_LINES = 40
