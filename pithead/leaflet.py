@@ -6,7 +6,8 @@ Everything on it comes from the card inside the file, so that the same weights a
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pithead.card import Card
+from pithead.card import Card, ClassErrors
+from pithead.card.words import RATIOS, boxes, lines, measured_on, recall, sureness
 from pithead.sources import UNKNOWN
 
 Table = Mapping[str, Any]
@@ -42,6 +43,7 @@ def page(card: Card, file: str, sha256: str) -> str:
         _data(card.training.get("data")),
         _lineage(card.training.get("lineage")),
         *(_evaluation(card, name, card.metrics[name]) for name in card.metrics),
+        _errors(card.errors),
         _limits(card),
         _heads(card),
         _calibration(card),
@@ -165,6 +167,15 @@ def _evaluation(card: Card, name: str, told: Any) -> str:  # noqa: ANN401 (what 
             f"Expected calibration error: {_text({**card.ordered(errors), 'all': errors.get('all')})}."
         )
     return f"## How good: {name}\n\n" + "\n\n".join(parts)
+
+
+def _errors(errors: Sequence[ClassErrors]) -> str:
+    """How wrong detections are, where somebody has measured it."""
+    if not errors:
+        return ""
+    told = (sureness(errors), recall(errors), boxes(errors), lines(errors))
+    tables = [_rows(heads, rows) for heads, rows in told if rows]
+    return "## How wrong\n\n" + "\n\n".join([measured_on(errors), *tables, RATIOS])
 
 
 def _with(value: object, spans: Table | None, key: str) -> str:

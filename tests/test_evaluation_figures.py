@@ -33,6 +33,7 @@ from pithead.evaluation import (
     jobs_of,
     keep_results,
     kept_results,
+    kept_scenes,
     measured,
     result_of,
     summary,
@@ -331,6 +332,12 @@ def test_kept_results_come_back(tmp_path: Path, plain_scene_results: list[SceneR
     back, card = kept_results(tmp_path)
     assert card == PLAIN
     assert compare(back, plain_scene_results, PLAIN)[0].difference == 0
+    assert kept_scenes(tmp_path) == dict.fromkeys(sorted(result.scene for result in back))
+    index = json.loads((tmp_path / "measured.json").read_text("utf-8"))
+    # as it was before anybody noted hashes
+    (tmp_path / "measured.json").write_text(json.dumps({**index, "scenes": list(index["scenes"])}))
+    assert len(kept_results(tmp_path)[0]) == len(back)
+    assert kept_scenes(tmp_path)["scene3"] is None
     (tmp_path / "scenes" / "scene3.json").write_text("{")
     with pytest.raises(DatasetError, match="scene3"):
         kept_results(tmp_path)

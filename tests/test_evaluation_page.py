@@ -125,6 +125,9 @@ def test_the_page_needs_nothing_else(tmp_path: Path, make_onnx: MakeOnnx) -> Non
     assert asked
     assert all(one.startswith("data:image/jpeg") for one in asked)
     assert "<script" not in text
+    assert "<h2>How wrong</h2>" in text
+    assert [one["precision"] for one in numbers["errors"]][HEAP] == {"found": 1, "right": 0}
+    assert numbers["errors"][HEAP]["on"] == "A & B"
     assert json.loads((out / "evaluation.json").read_text("utf-8")) == json.loads(json.dumps(numbers))
     assert sorted(p.name for p in (out / "curves").glob("*.png")) == [
         "f1.png",

@@ -88,9 +88,15 @@ GATES = {
     "onnxruntime": frozenset({"detector", "export", "half", "quantize", "benchmarks/peers.py"}),
     "ray": frozenset({"rescore", "benchmarks/archive_faults.py", "benchmarks/archive.py"}),
     "duckdb": frozenset({"store"}),
-    "bentoml": frozenset({"inference/service.py"}),
-    **dict.fromkeys(("fastapi", "starlette", "rio_tiler"), frozenset({"server", "inference/service.py"})),
-    **dict.fromkeys(TRAINERS, TRAINING | {"benchmarks/peers.py", "benchmarks/plain_baseline.py"}),
+    "bentoml": frozenset({"inference/service.py", "benchmarks/peer_bento.py"}),
+    **dict.fromkeys(
+        ("fastapi", "starlette", "rio_tiler"),
+        frozenset({"server", "inference/service.py", "benchmarks/peer_litserve.py"}),
+    ),
+    **dict.fromkeys(
+        TRAINERS,
+        TRAINING | {"benchmarks/peers.py", "benchmarks/plain_baseline.py", "benchmarks/peer_bento.py"},
+    ),
 }
 MOST_LINES = 40
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
@@ -240,7 +246,7 @@ def test_only_trainers_lock_torch(name: str) -> None:
 
 def test_every_extra_has_its_lock() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {path.stem for path in LOCKS} == {
+    assert {path.stem for path in LOCKS} | {"catalog"} == {  # what archive and serve have in common
         *project["optional-dependencies"],
         "installer",
         "bench",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pithead.card import Card
+from pithead.card import BoxErrors, Card, ClassErrors, LineErrors, Rate, SizeRecall
 from pithead.leaflet import page, selected
 
 SHA = "0f" * 32
@@ -156,3 +156,20 @@ def test_the_page_says_what_it_goes_back_to_and_whether_that_may_be_passed_on(ca
     assert "What a.onnx learnt from is not known: ask before you pass on what came of it." in text
     assert "What a.onnx started from is not known." in text
     assert "Not for passing on" not in text
+
+
+def test_how_wrong_detections_are(card: Card) -> None:
+    assert "How wrong" not in page(card, "x.onnx", SHA)
+    recall = (SizeRecall(0.0, 20.0, 5, 2), SizeRecall(20.0, 50.0, 0, 0), SizeRecall(50.0, float("inf"), 9, 9))
+    box = BoxErrors(10, 1.5, 0.0, 0.1, 0.0, 0.1, 0.0953, 0.15)
+    heap = ClassErrors("coal_heap", recall, Rate(14, 11), 2.5, box, None, "these", 30, 1.25, (0.3, 1.2))
+    line = LineErrors(0.9, None, 1.25, 0.0, 0.1, pairs=4)
+    wall = ClassErrors("guard_perimeter", recall, Rate(0, 0), 0.0, None, line, "these", 30, 1.25, (0.3, 1.2))
+    text = page(replace(card, errors=(heap, wall)), "x.onnx", SHA)
+    assert "Measured on these: 30 scenes, 1.2 km², 0.30 to 1.20 m per pixel. It holds for scenes like" in text
+    assert "| coal_heap | 14 | 11 | 2.50 | 1.0, 1.0 |" in text
+    assert "| coal_heap | under 20 m 2 of 5, from 50 m 9 of 9 | – |" in text
+    row = "| coal_heap | 10 | 1.50 | – | – | 1.000 ± 0.100 | 1.000 ± 0.100 | 1.100 ± 0.150 | ± 0.000 |"
+    assert row in text
+    assert "| guard_perimeter | 0.900 | – | 1.25 | 4 | 1.000 ± 0.100 | 0 | – |" in text
+    assert text == page(Card.from_json(replace(card, errors=(heap, wall)).to_json()), "x.onnx", SHA)

@@ -115,6 +115,41 @@ def test_calibrate_evaluate_and_write_the_card(
     assert (*again, (weights.parent / "manifest.toml").read_bytes()) == same
 
 
+def test_errors_are_measured_on_scenes_that_did_not_choose(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit, other = write_scenes(tmp_path / "fit", 12, 12), write_scenes(tmp_path / "other", 3, 1)
+    for path in other.glob("*.png"):  # one grey less: other scenes, and other hashes
+        Image.fromarray(np.full((256, 256, 3), 89, np.uint8)).save(path)
+    calibrate, card = program("calibrate"), program("card")
+    stamp(weights, weights, replace(Detector.open(weights).card, metrics={}))
+    wrong = evaluated(tmp_path / "raw", weights, other)
+    card.card(weights, errors=f"before={wrong}")
+    assert "nothing says which scenes chose the thresholds" in capsys.readouterr().out
+    calibrate.main(weights, fit, gsd=0.6)
+    assert Detector.open(weights).card.errors == ()  # they were those of other thresholds
+    with pytest.raises(OptionError, match="one of other weights, thresholds or curves"):
+        card.card(weights, errors=f"x={wrong}")
+    with pytest.raises(OptionError, match="did not choose the thresholds, got 00, 01, 02 of"):
+        card.card(weights, errors=f"x={evaluated(tmp_path / 'same', weights, fit)}")
+    with pytest.raises(OptionError, match="expected --errors TITLE=FOLDER"):
+        card.card(weights, errors=str(other))
+    folder = evaluated(tmp_path / "evaluation", weights, other)
+    capsys.readouterr()
+    card.card(weights, errors=f"4 other scenes={folder}")
+    assert "nothing says" not in capsys.readouterr().out
+    told = Detector.open(weights).card.errors_of("coal_heap")
+    assert told is not None
+    assert (told.on, told.scenes, told.precision.found, told.precision.right) == ("4 other scenes", 4, 4, 3)
+    assert "## How wrong" in weights.with_suffix(".md").read_text("utf-8")
+    # The same once more gives the same bytes, and errors stay where an evaluation is added.
+    before = weights.read_bytes()
+    card.card(weights, errors=f"4 other scenes={folder}")
+    assert weights.read_bytes() == before
+    card.card(weights, evaluation=(f"a={folder}",))
+    assert Detector.open(weights).card.errors_of("coal_heap") == told
+
+
 def test_a_small_budget_raises_the_threshold(weights: Path, tmp_path: Path) -> None:
     fit, out = write_scenes(tmp_path / "fit", 12, 12), tmp_path / "out.onnx"
     before = weights.read_bytes()

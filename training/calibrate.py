@@ -16,6 +16,7 @@ from pithead.card import Card
 from pithead.detector import Detector
 from pithead.errors import OptionError
 from pithead.evaluation import (
+    Job,
     SceneResult,
     calibrate,
     calibration_errors,
@@ -24,6 +25,7 @@ from pithead.evaluation import (
     summary,
     thresholds_within,
 )
+from pithead.files import sha256_of
 from pithead.manifest import register, warning
 from pithead.metrics import join
 from pithead.program import run
@@ -50,8 +52,8 @@ def main(  # noqa: PLR0913 (options of a command line)
     """Fit a curve from score to probability for each class, choose thresholds, and write both on the card.
 
     The network stays as it is, and so does average precision. SCENES must be scenes that neither training
-    nor the measuring of these weights uses. What was measured of the weights before leaves the card. OUT is
-    listed in the manifest.toml beside it.
+    nor the measuring of these weights uses; their hashes go on the card. What was measured of the weights
+    before leaves the card. OUT is listed in the manifest.toml beside it.
 
     Parameters
     ----------
@@ -83,13 +85,14 @@ def main(  # noqa: PLR0913 (options of a command line)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / weights.name
         measure = _Measure(plain, gsd, classes, workers)
-        bare = replace(bare, calibration=None, metrics={})
+        bare = replace(bare, calibration=None, metrics={}, errors=())
         stamp(weights, plain, bare)
         before = {name: measure(*place) for name, place in folders.items()}
         curved = replace(bare, calibration=calibrate(before["fit"], bare))
         stamp(plain, plain, curved)
         after = {name: measure(*place) for name, place in folders.items()}
-        card = _card(curved, before, after, float(budget))
+        chose = sorted(sha256_of(job.scene) for job in measure.jobs(scenes, labels))
+        card = _card(curved, before, after, float(budget), chose)
         stamp(plain, out or weights, card)
     unlisted = register(out or weights, card)
     if unlisted:
@@ -108,17 +111,24 @@ class _Measure:
     classes: Path
     workers: int
 
+    def jobs(self, scenes: Path, labels: Path | None = None) -> list[Job]:
+        """A job for each labelled scene of a folder."""
+        labels = labels or scenes / "labels.jsonl"
+        return jobs_of(self.weights, scenes, labels, self.classes, self.gsd, self.workers)
+
     def __call__(self, scenes: Path, labels: Path | None = None) -> list[SceneResult]:
         """What the weights, as they are now, give on the labelled scenes of a folder."""
-        labels = labels or scenes / "labels.jsonl"
-        jobs = jobs_of(self.weights, scenes, labels, self.classes, self.gsd, self.workers)
+        jobs = self.jobs(scenes, labels)
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task("scanning", total=len(jobs))
             return measured(jobs, self.workers, progress=lambda done, _: bar.update(task, completed=done))
 
 
-def _card(curved: Card, before: Measured, after: Measured, budget: float) -> Card:
-    """The card with curves, thresholds within the budget, and how far scores were and are from the truth."""
+def _card(curved: Card, before: Measured, after: Measured, budget: float, chose: Sequence[str]) -> Card:
+    """The card with curves, thresholds within the budget, and how far scores were and are from the truth.
+
+    `chose` are the hashes of the scenes that choose: errors must not be measured on them.
+    """
     chosen = thresholds_within(after["fit"], curved, budget)
     told: dict[str, Any] = {"false_alarms_per_km2": budget}
     for name in after:
@@ -128,6 +138,7 @@ def _card(curved: Card, before: Measured, after: Measured, budget: float) -> Car
             "after": calibration_errors(after[name], curved),
             "by_chance": _by_chance(after[name], curved),
         }
+    told["fit"]["scenes_sha256"] = list(chose)
     return replace(
         curved,
         classes=tuple(replace(known, threshold=chosen[known.name]) for known in curved.classes),

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import cyclopts
 
-from pithead.card import Card
+from pithead.card import Card, ClassErrors
 from pithead.detector import Detector
 from pithead.errors import OptionError
-from pithead.evaluation import kept_results
+from pithead.evaluation import class_errors, kept_results, kept_scenes
 from pithead.files import write_whole
 from pithead.leaflet import page, selected
 from pithead.manifest import register, warning
@@ -24,6 +24,7 @@ def card(
     weights: Path,
     *,
     evaluation: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True, negative="")] = (),
+    errors: str | None = None,
     out: Path | None = None,
 ) -> None:
     """List WEIGHTS in the manifest.toml beside them and write the card inside them as Markdown.
@@ -37,16 +38,21 @@ def card(
     evaluation
         What training/evaluate.py --out has written of these weights, as TITLE=FOLDER: it is put on the card
         inside of the file first. May be repeated.
+    errors
+        The same, as TITLE=FOLDER: how wrong detections are (recall by size, precision, boxes and lines) is
+        put on the card, for histories of sites, in place of what was there. The scenes must be others than
+        those that chose the thresholds.
     out
         Where to write; beside the weights, with the suffix .md, if not given.
     """
     detector = Detector.open(weights, verify=False)
     facts, sha256 = detector.card, detector.sha256
-    if evaluation:
+    if evaluation or errors is not None:
         from pithead.stamp import stamp  # noqa: PLC0415 (listing needs no onnx)
 
         told = dict(_told(text, facts) for text in evaluation)
-        stamp(weights, weights, replace(facts, metrics={**facts.metrics, **told}))
+        wrong = facts.errors if errors is None else _errors(errors, facts)
+        stamp(weights, weights, replace(facts, metrics={**facts.metrics, **told}, errors=wrong))
         detector = Detector.open(weights, verify=False)  # as everybody will read it from now on
         facts, sha256 = detector.card, detector.sha256
     unlisted = register(weights, facts)
@@ -64,10 +70,7 @@ def _told(text: str, facts: Card) -> tuple[str, dict[str, Any]]:
         DatasetError: The folder does not say which weights were measured.
         OptionError: It is no evaluation, or one of other weights.
     """
-    title, _, name = text.rpartition("=")
-    folder = Path(name)
-    if not title:
-        raise OptionError(f"expected --evaluation TITLE=FOLDER, got {text!r}")
+    title, folder = _titled("--evaluation", text)
     if title == "calibration":
         raise OptionError("expected another title than calibration, which is that of training/calibrate.py")
     try:
@@ -75,13 +78,47 @@ def _told(text: str, facts: Card) -> tuple[str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise OptionError(f"expected what training/evaluate.py --out wrote in {folder}: {error}") from error
     _, of = kept_results(folder)
+    _check_same(of, facts, folder)
+    return title, selected(table)
+
+
+def _errors(text: str, facts: Card) -> tuple[ClassErrors, ...]:
+    """How wrong these weights are by an evaluation of them, on scenes that did not choose their thresholds.
+
+    Raises:
+        DatasetError: The folder does not say which weights were measured, or not how large pixels are.
+        OptionError: It is an evaluation of other weights, or on scenes that chose the thresholds.
+    """
+    title, folder = _titled("--errors", text)
+    results, of = kept_results(folder)
+    _check_same(of, facts, folder)
+    scenes = kept_scenes(folder)
+    chose = frozenset(facts.metrics.get("calibration", {}).get("fit", {}).get("scenes_sha256", ()))
+    shared = sorted(name for name, sha256 in scenes.items() if sha256 in chose)
+    if shared:
+        raise OptionError(
+            f"expected errors of scenes that did not choose the thresholds, got {', '.join(shared[:3])} of "
+            f"the calibration in {folder}: measure on other scenes"
+        )
+    if not chose or None in scenes.values():
+        print("nothing says which scenes chose the thresholds: see to it that errors are of others")
+    return class_errors(results, facts, title)
+
+
+def _titled(option: str, text: str) -> tuple[str, Path]:
+    title, _, name = text.rpartition("=")
+    if not title:
+        raise OptionError(f"expected {option} TITLE=FOLDER, got {text!r}")
+    return title, Path(name)
+
+
+def _check_same(of: Card, facts: Card, folder: Path) -> None:
     # What was measured stands on the card, so that with the first evaluation on it it is another one.
-    if replace(of, metrics={}) != replace(facts, metrics={}):
+    if replace(of, metrics={}, errors=()) != replace(facts, metrics={}, errors=()):
         raise OptionError(
             f"expected an evaluation of {facts.name} with its present card, got one of other weights, "
             f"thresholds or curves in {folder}: measure these weights"
         )
-    return title, selected(table)
 
 
 if __name__ == "__main__":

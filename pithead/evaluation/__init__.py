@@ -11,6 +11,7 @@ two is better, and how surely.
 
 from pithead.evaluation.breakdown import by_circumstance, by_size
 from pithead.evaluation.curve import curves
+from pithead.evaluation.errors import class_errors
 from pithead.evaluation.figures import (
     BUDGETS,
     COLUMNS,
@@ -25,6 +26,7 @@ from pithead.evaluation.jobs import (
     jobs_of,
     keep_results,
     kept_results,
+    kept_scenes,
     labelled_scenes,
     measure,
     measured,
@@ -66,6 +68,7 @@ __all__ = [
     "by_size",
     "calibrate",
     "calibration_errors",
+    "class_errors",
     "compare",
     "curves",
     "evaluate_scene",
@@ -74,6 +77,7 @@ __all__ = [
     "jobs_of",
     "keep_results",
     "kept_results",
+    "kept_scenes",
     "labelled_scenes",
     "measure",
     "measured",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from pithead.labels.sheet import Sheet, no_sizes, read_lines
 
 SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".vrt")
 PARTS, INDEX = "scenes", "measured.json"
-VERSION = 1
+VERSION = 2
 """Raise it when the same scene, labels and weights give another result: kept ones are measured anew."""
 
 Progress = Callable[[int, int], None]
@@ -154,7 +154,8 @@ def measured(
         progress: Called with the number of scenes done and of all.
     """
     if keep is not None and jobs:
-        _write_index(keep, Detector.open(jobs[0].weights).card, [job.scene.stem for job in jobs])
+        hashes = {job.scene.stem: sha256_of(job.scene) for job in jobs}
+        _write_index(keep, Detector.open(jobs[0].weights).card, hashes)
     tasks = [replace(job, keep=None if keep is None else keep / PARTS) for job in jobs]
     if workers == 1:
         return _counted(map(measure, tasks), len(tasks), progress)
@@ -176,7 +177,16 @@ def keep_results(folder: Path, results: Sequence[SceneResult], card: Card) -> No
     for result in results:
         record = {"key": None, "result": to_record(result)}
         write_whole(folder / PARTS / f"{result.scene}.json", json.dumps(record) + "\n")
-    _write_index(folder, card, [result.scene for result in results])
+    _write_index(folder, card, {result.scene: None for result in results})
+
+
+def kept_scenes(folder: Path) -> dict[str, str | None]:
+    """The sha256 of each scene whose result a folder holds, by its name; None where nobody noted it.
+
+    Raises:
+        DatasetError: It holds no results.
+    """
+    return _read_index(folder)[1]
 
 
 def kept_results(folder: Path) -> tuple[list[SceneResult], Card]:
@@ -185,14 +195,8 @@ def kept_results(folder: Path) -> tuple[list[SceneResult], Card]:
     Raises:
         DatasetError: It holds none, or one that cannot be read.
     """
-    try:
-        index = json.loads((folder / INDEX).read_text("utf-8"))
-        card, names = Card.from_json(json.dumps(index["card"])), sorted(index["scenes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"expected what training/evaluate.py --out writes in {folder}, got none ({error}); "
-            "measure the weights first"
-        ) from error
+    card, scenes = _read_index(folder)
+    names = sorted(scenes)
     found = {name: _read(folder / PARTS / f"{name}.json", None) for name in names}
     missing = [name for name, result in found.items() if result is None]
     if missing:
@@ -203,9 +207,23 @@ def kept_results(folder: Path) -> tuple[list[SceneResult], Card]:
     return [result for result in found.values() if result is not None], card
 
 
-def _write_index(folder: Path, card: Card, scenes: Sequence[str]) -> None:
-    """Write which scenes belong together: what else lies in the folder is of another measuring."""
-    index = {"card": json.loads(card.to_json()), "scenes": sorted(scenes)}
+def _read_index(folder: Path) -> tuple[Card, dict[str, str | None]]:
+    """The card and the scenes of a folder; before anybody noted their hashes, the scenes were a list."""
+    try:
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+        scenes = index["scenes"]
+        card = Card.from_json(json.dumps(index["card"]))
+        return card, dict(scenes) if isinstance(scenes, dict) else dict.fromkeys(scenes)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"expected what training/evaluate.py --out writes in {folder}, got none ({error}); "
+            "measure the weights first"
+        ) from error
+
+
+def _write_index(folder: Path, card: Card, scenes: Mapping[str, str | None]) -> None:
+    """Write which scenes belong together, with their hashes: what else lies there is of another measuring."""
+    index = {"card": json.loads(card.to_json()), "scenes": dict(sorted(scenes.items()))}
     write_whole(folder / INDEX, json.dumps(index, indent=1) + "\n")
 
 

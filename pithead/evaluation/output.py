@@ -11,6 +11,7 @@ from pithead.evaluation.breakdown import by_circumstance, by_size
 from pithead.evaluation.chart import Axis, Chart, Series
 from pithead.evaluation.chips import chips, worst
 from pithead.evaluation.curve import curves
+from pithead.evaluation.errors import class_errors
 from pithead.evaluation.figures import best_thresholds, summary
 from pithead.evaluation.page import markdown, page
 from pithead.evaluation.result import SceneResult
@@ -54,15 +55,17 @@ def write_account(
         gsd_m: Metres per pixel of scenes without georeference.
 
     Returns:
-        What `account` gives.
+        What `account` gives, and under "errors" the tables of `class_errors`.
     """
-    numbers = account(results, card)
+    told = results and all(result.scale_m is not None for result in results)
+    errors = class_errors(results, card, title) if told else ()
+    numbers = {**account(results, card), "errors": [one.as_table() for one in errors]}
     charts = charts_of(numbers["curves"], card)
     shown = chips(worst(results, card), results, paths, card, gsd_m)
     for chart in charts:
         write_whole(folder / "curves" / f"{chart.name}.png", chart.png())
     write_whole(folder / "table.md", markdown(title, numbers))
-    write_whole(folder / "index.html", page(title, numbers, card, charts, shown))
+    write_whole(folder / "index.html", page(title, numbers, card, charts, shown, errors))
     write_whole(folder / "evaluation.json", json.dumps(numbers, indent=1) + "\n")
     return numbers
 

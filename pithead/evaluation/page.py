@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pithead.card import Card
+from pithead.card import Card, ClassErrors
+from pithead.card.words import RATIOS, boxes, lines, sureness
 from pithead.evaluation.chart import Chart
 from pithead.evaluation.chips import DETECTION, IGNORED, TRUTH, Chip
 from pithead.evaluation.figures import COLUMNS
@@ -52,7 +53,12 @@ details {{ margin: 10px 0 }} summary {{ cursor: pointer; font-weight: 600 }}
 
 
 def page(
-    title: str, numbers: Mapping[str, Any], card: Card, charts: Sequence[Chart], chips: Sequence[Chip]
+    title: str,
+    numbers: Mapping[str, Any],
+    card: Card,
+    charts: Sequence[Chart],
+    chips: Sequence[Chip],
+    errors: Sequence[ClassErrors] = (),
 ) -> str:
     """The whole page.
 
@@ -62,6 +68,7 @@ def page(
         card: The classes in their order.
         charts: Curves of `charts_of`.
         chips: The worst faults, cut out.
+        errors: What `class_errors` gives; nothing of them, if not given.
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -79,6 +86,7 @@ def page(
         "</div>",
         "<h2>By size</h2>",
         _size_tables(numbers, card),
+        *_errors(errors),
         "<h2>By circumstance</h2>",
         _circumstance_tables(numbers),
         *_faults(chips, card),
@@ -188,6 +196,14 @@ def _size_tables(numbers: Mapping[str, Any], card: Card) -> str:
         shown = _table(heads, cells) if cells else "<p>No objects.</p>"
         parts.append(f"<div><h3>{escape(known.name)}</h3>{shown}</div>")
     return f'<div class="sizes">{"".join(parts)}</div>'
+
+
+def _errors(errors: Sequence[ClassErrors]) -> list[str]:
+    if not errors:
+        return []
+    tables = [_table(heads, rows) for heads, rows in (sureness(errors), boxes(errors), lines(errors)) if rows]
+    shown = [f'<div class="wide">{table}</div>' for table in tables]
+    return ["<h2>How wrong</h2>", f"<p>{escape(RATIOS)}</p>", *shown]
 
 
 def _circumstance_tables(numbers: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pithead.errors import DatasetError
 from pithead.metrics import LEFT_OUT, NONE, AreaResult, LineResult, Matches
 
 Floats = npt.NDArray[np.float64]
@@ -89,6 +90,8 @@ class SceneResult:
     lines: LineResult
     true_lines: tuple[Course, ...]
     found_lines: tuple[Course, ...]
+    scale_m: tuple[float, float] | None = None
+    """How many metres a pixel of the scene is across and down; None in what was kept before anybody asked."""
 
     @property
     def curve(self) -> Matches:
@@ -99,6 +102,20 @@ class SceneResult:
     def counted(self) -> Matches:
         """What a plain scan has, at an IoU of 0.5."""
         return _matches(self.sure, self.truth, 0)
+
+    @property
+    def pixel_m(self) -> tuple[float, float]:
+        """`scale_m`, for those who cannot do without.
+
+        Raises:
+            DatasetError: It was kept before anybody noted it.
+        """
+        if self.scale_m is None:
+            raise DatasetError(
+                f"expected a result with the size of pixels, got that of {self.scene} without: an older "
+                "pithead measured it; measure again with training/evaluate.py"
+            )
+        return self.scale_m
 
     @property
     def group(self) -> str:
@@ -142,6 +159,7 @@ def from_record(record: Mapping[str, Any]) -> SceneResult:
         lines=LineResult(**record["lines"]),
         true_lines=_courses(record["true_lines"]),
         found_lines=_courses(record["found_lines"]),
+        scale_m=_scale(record.get("scale_m")),
     )
 
 
@@ -165,6 +183,13 @@ def _found(record: Mapping[str, Any]) -> Found:
     shown = _shown(record)
     scores, truth = np.array(record["scores"], np.float64), np.array(record["truth"], np.int64)
     return Found(shown.corners_scene, shown.classes, shown.sizes_m, scores, truth.reshape(-1, len(IOUS)))
+
+
+def _scale(record: list[float] | None) -> tuple[float, float] | None:
+    if record is None:
+        return None
+    across, down = record
+    return float(across), float(down)
 
 
 def _courses(records: list[dict[str, Any]]) -> tuple[Course, ...]:

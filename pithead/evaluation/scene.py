@@ -281,6 +281,7 @@ def _result(case: _Case, valid_px: int, every: Detections, sure: Detections, lad
         lines=lines,
         true_lines=true_lines,
         found_lines=found_lines,
+        scale_m=(case.grid.scale_x * card.gsd_m, case.grid.scale_y * card.gsd_m),
     )
 
 

@@ -1,7 +1,6 @@
-"""The facts that travel inside an ONNX file: weights never go anywhere without them."""
+"""One card: classes, tiles, thresholds, curves, what was learnt from and what was measured."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -10,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pithead.calibration import Beta
+from pithead.card.errors import ClassErrors
+from pithead.card.rules import REMEDY, is_colour, is_count, is_number, require
 from pithead.errors import CardError
 
 SCHEMA = 2
 METADATA_KEY = "pithead_card"
 GEOMETRIES = ("box", "strip", "line")
-REMEDY = "export the weights again with training/export.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class CardClass:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require(isinstance(self.name, str) and bool(self.name), "a class has a name", self.name)
-        _require(self.geometry in GEOMETRIES, f"geometry of {self.name} is box, strip or line", self.geometry)
-        _require(_is_colour(self.colour), f"colour of {self.name} is #rrggbb", self.colour)
-        _require(
-            _is_number(self.threshold) and 0 <= self.threshold <= 1, "a threshold is 0 to 1", self.threshold
+        require(isinstance(self.name, str) and bool(self.name), "a class has a name", self.name)
+        require(self.geometry in GEOMETRIES, f"geometry of {self.name} is box, strip or line", self.geometry)
+        require(is_colour(self.colour), f"colour of {self.name} is #rrggbb", self.colour)
+        require(
+            is_number(self.threshold) and 0 <= self.threshold <= 1, "a threshold is 0 to 1", self.threshold
         )
 
 
@@ -61,6 +61,8 @@ class Card:
             writes it; None: nobody has calibrated these weights.
         training: Hashes of dataset and recipe, versions, how long, on what.
         metrics: Measured numbers, good or bad, by the name of what was measured.
+        errors: How wrong detections of a class are, for each class of which somebody has measured it; in the
+            JSON only where there are any, so that cards without them are the same text as ever.
         schema: Version of this layout.
     """
 
@@ -78,29 +80,37 @@ class Card:
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+    errors: tuple[ClassErrors, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require(self.schema == SCHEMA, f"this pithead reads cards of schema {SCHEMA}", self.schema)
+        require(self.schema == SCHEMA, f"this pithead reads cards of schema {SCHEMA}", self.schema)
         for key in ("name", "licence", "stretch"):
-            _require(
+            require(
                 isinstance(getattr(self, key), str) and bool(getattr(self, key)), f"{key} is text", "none"
             )
-        _require(len(self.classes) > 0, "a card has at least one class", 0)
+        require(len(self.classes) > 0, "a card has at least one class", 0)
         names = [known.name for known in self.classes]
-        _require(len(set(names)) == len(names), "class names differ", names)
+        require(len(set(names)) == len(names), "class names differ", names)
         for key in ("tile_px", "cell_px", "top_k"):
-            _require(_is_count(getattr(self, key)), f"{key} is a whole number over 0", getattr(self, key))
-        _require(self.tile_px % self.cell_px == 0, f"tile_px is a multiple of {self.cell_px}", self.tile_px)
+            require(is_count(getattr(self, key)), f"{key} is a whole number over 0", getattr(self, key))
+        require(self.tile_px % self.cell_px == 0, f"tile_px is a multiple of {self.cell_px}", self.tile_px)
         for key in ("gsd_m", "span_width_m", "strip_pad_m"):
             value = getattr(self, key)
-            _require(_is_number(value) and value > 0, f"{key} is a number over 0", value)
+            require(is_number(value) and value > 0, f"{key} is a number over 0", value)
         if self.calibration is not None:
-            _require(isinstance(self.calibration, Mapping), "calibration is a table", self.calibration)
+            require(isinstance(self.calibration, Mapping), "calibration is a table", self.calibration)
             strange = sorted(self.calibration.keys() - set(names))
-            _require(not strange, "calibration names classes of the card", strange)
+            require(not strange, "calibration names classes of the card", strange)
             for table in self.calibration.values():
                 Beta.of(table)
+        known = {c.name: c.geometry for c in self.classes}
+        told = [one.name for one in self.errors]
+        require(len(set(told)) == len(told), "errors are told once of a class", told)
+        require(set(told) <= known.keys(), "errors name classes of the card", told)
+        for one in self.errors:
+            foreign = one.box if known[one.name] == "line" else one.lines
+            require(foreign is None, f"errors of {one.name} are those of a {known[one.name]}", foreign)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -116,6 +126,10 @@ class Card:
                 mine = of == class_id
                 stated[mine] = Beta.of(self.calibration[known.name])(stated[mine])
         return stated
+
+    def errors_of(self, name: str) -> ClassErrors | None:
+        """What was measured of a class by its name; None where nobody has measured it."""
+        return next((one for one in self.errors if one.name == name), None)
 
     @property
     def evaluations(self) -> dict[str, Mapping[str, Any]]:
@@ -142,7 +156,11 @@ class Card:
 
     def to_json(self) -> str:
         """Return the card as JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, allow_nan=False)
+        table = asdict(self)
+        del table["errors"]
+        if self.errors:
+            table["errors"] = [one.as_table() for one in self.errors]
+        return json.dumps(table, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Card":
@@ -156,32 +174,15 @@ class Card:
         except ValueError as error:
             raise CardError(f"expected a card as JSON: {error}; {REMEDY}") from error
         known = {f.name for f in fields(cls)}
-        _require(isinstance(table, dict), "a card is a JSON object", type(table).__name__)
-        _require(table.keys() == known, f"a card has the keys {sorted(known)}", sorted(table))
-        _require(isinstance(table["classes"], list), "classes is a list", type(table["classes"]).__name__)
+        require(isinstance(table, dict), "a card is a JSON object", type(table).__name__)
+        require(table.keys() | {"errors"} == known, f"a card has the keys {sorted(known)}", sorted(table))
+        require(isinstance(table["classes"], list), "classes is a list", type(table["classes"]).__name__)
         try:
             classes = tuple(CardClass(**entry) for entry in table["classes"])
         except TypeError as error:
             raise CardError(
                 f"expected classes of name, geometry, colour, threshold: {error}; {REMEDY}"
             ) from error
-        return cls(**{**table, "classes": classes})
-
-
-def _require(holds: bool, expected: str, came: object) -> None:  # noqa: FBT001 (reads as a sentence)
-    if not holds:
-        raise CardError(f"expected in a card: {expected}; got {came!r}; {REMEDY}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_colour(value: object) -> bool:
-    if not isinstance(value, str) or len(value) != 7 or value[0] != "#":
-        return False
-    return all(digit in "0123456789abcdefABCDEF" for digit in value[1:])
+        told = table.get("errors", [])
+        require(isinstance(told, list), "errors is a list", type(told).__name__)
+        return cls(**{**table, "classes": classes, "errors": tuple(map(ClassErrors.of, told))})
