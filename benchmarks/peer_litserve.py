@@ -1,6 +1,5 @@
 """pithead's ONNX file behind LitServe: bytes in, the same windows, rows out as JSON; nothing is merged."""
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -27,9 +26,9 @@ class Peer(litserve.LitAPI):  # type: ignore[misc]  # litserve publishes no type
         del device
         self.detector = Detector.open(os.environ["PEER_WEIGHTS"], threads=THREADS, verify=False)
 
-    async def decode_request(self, request: Request) -> npt.NDArray[np.uint8]:
-        """The pixels of the image that is the body."""
-        with Image.open(io.BytesIO(await request.body())) as image:
+    def decode_request(self, request: Request) -> npt.NDArray[np.uint8]:
+        """The pixels of the image in the form."""
+        with Image.open(request["image"].file) as image:
             return np.asarray(image.convert("RGB"))
 
     def predict(self, pixels: npt.NDArray[np.uint8]) -> list[list[list[float]]]:

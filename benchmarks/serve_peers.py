@@ -172,8 +172,7 @@ def as_pithead(client: httpx.Client, tile: bytes) -> int:
 
 def as_litserve(client: httpx.Client, tile: bytes) -> int:
     """Ask LitServe."""
-    headers = {"Content-Type": "application/octet-stream"}
-    return client.post("/predict", content=tile, headers=headers).status_code
+    return client.post("/predict", files={"image": ("tile.jpg", tile, "image/jpeg")}).status_code
 
 
 def as_bentoml(client: httpx.Client, tile: bytes) -> int:
