@@ -1,189 +1,194 @@
-"""Serve detections over HTTP: POST /v1/detect takes one image and answers GeoJSON, GET /healthz says ready.
+"""The server: tiles are answered at once, scenes in the background, and what is found is reviewed on a map.
 
     make serve
-    curl -F image=@tile.tif http://127.0.0.1:3000/v1/detect
-    curl -F image=@tile.png -F gsd=0.5 http://127.0.0.1:3000/v1/detect
+    python inference/service.py keys add NAME --role review --archive ARCHIVE
 
-The weights are `weights/starter.onnx`, or what PITHEAD_WEIGHTS names. Weights that the manifest.toml beside
-them does not list as they are, are refused unless PITHEAD_UNVERIFIED is 1. It listens on 127.0.0.1 only: it
-knows no users, so put a gate in front of it before you let others in.
+What it does lies in `pithead.server`; here it is put behind BentoML. `Pithead` answers HTTP, all of it
+through the one application that `create_app` makes. `Tiles` holds the model in a process of its own: it takes
+tiles and nothing else, and BentoML puts those of several clients into one batch. Variables PITHEAD_* say how
+it is set up (`pithead.server.settings`).
 """
 
-import hashlib
-import json
-import math
+import asyncio
 import os
-import tempfile
-import threading
+import sys
+import time
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 # BentoML reports home unless this is set, and looks when it is imported.
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import aiohttp
 import bentoml
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+import numpy as np
+import numpy.typing as npt
+from bentoml._internal.marshal.dispatcher import Optimizer
+from bentoml.exceptions import BentoMLException
+from cyclopts import App
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pithead.detector import Detector
-from pithead.errors import GroundResolutionError, OptionError, PitheadError, SceneError
-from pithead.imagery import open_scene
-from pithead.scan import scan
-from pithead.vectors import Origin, geojson, layers
+from pithead.card import Card
+from pithead.errors import PitheadError
+from pithead.program import run
+from pithead.server import metrics
+from pithead.server.app import create_app
+from pithead.server.keys import commands
+from pithead.server.problems import unavailable
+from pithead.server.routes.detect import pool_of
+from pithead.server.settings import Settings
 
-MAX_BYTES: Final = 64 * 2**20
-MAX_PIXELS: Final = 100_000_000  # one answer in one request; larger scenes are for inference/scan.py
-# What the error of one image tells the client; anything else is our fault and a 500 without details.
-STATUS: Final[dict[type[PitheadError], int]] = {
-    SceneError: 422,
-    GroundResolutionError: 422,
-    OptionError: 422,
-}
-# GDAL reads a hundred formats, some of which are recipes that fetch other files or addresses. Only plain
-# images are let through, by their first bytes; a client's file name is never used.
-SIGNATURES: Final[dict[bytes, str]] = {
-    b"II*\0": ".tif",
-    b"MM\0*": ".tif",
-    b"II+\0": ".tif",
-    b"MM\0+": ".tif",
-    b"\x89PNG\r\n\x1a\n": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"\0\0\0\x0cjP  \r\n\x87\n": ".jp2",
+WARM_CALLS: Final = 14
+"""So many calls BentoML makes alone, one by one or with pauses, before it has measured how long they take."""
+HOUR_MS: Final = 3_600_000
+"""What waits longer for the model BentoML drops; what may wait at all is decided where requests come in."""
+UPLOAD_S: Final = 14_400
+"""BentoML ends a request without an answer after this: a scene of 50 GiB takes so long at 30 Mbit/s."""
+FOREVER: Final = 10**12
+QUIET: Final[dict[str, Any]] = {
+    # One line for every tile would be said here, and the audit says more of every request.
+    "logging": {"access": {"enabled": False}},
+    # One series for every path that anybody asks for; ours are in `pithead.server.metrics`.
+    "metrics": {"enabled": False, "namespace": "pithead"},
 }
 
 
-class BodyLimit:
-    """Stops a request whose body is over the limit, whether it says so beforehand or not."""
+def _settings() -> Settings:
+    try:
+        return Settings.of(os.environ)
+    except PitheadError as error:
+        raise SystemExit(f"error: {error}") from error
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application."""
-        self._app = app
+
+SETTINGS: Final = _settings()
+# BentoML holds a call back for nearly as long as others have lately waited, for more to come: after a busy
+# minute a lone client would wait for nobody. Without that memory a call goes out as soon as the model is
+# free, with all that has come meanwhile (tests/test_service.py).
+Optimizer.wait = property(lambda _: 0.0, lambda _, __: None)  # type: ignore[assignment]
+
+
+@bentoml.service(
+    name="tiles",
+    workers=1,
+    traffic={"timeout": SETTINGS.limits.answer_s + 10},
+    # After so many calls, 100 without this, BentoML closes every connection, those in use as well.
+    runner_connection={"max_requests": FOREVER, "max_age": float(FOREVER)},
+    **QUIET,
+)
+class Tiles:
+    """The model, in one process; whatever comes together goes through it together."""
+
+    def __init__(self) -> None:
+        """Open the weights once; rows of any score come out, and who asked says which count."""
+        from pithead.detector import Detector  # noqa: PLC0415 (only this process needs onnxruntime)
+
+        detector = Detector.open(
+            SETTINGS.weights, threads=SETTINGS.threads, device=SETTINGS.device, verify=SETTINGS.verify
+        )
+        self._detector = detector.asked_for(min_score=0.0)
+
+    @bentoml.api(batchable=True, max_batch_size=SETTINGS.max_batch, max_latency_ms=HOUR_MS)  # type: ignore[untyped-decorator]
+    def rows(self, tiles: np.ndarray) -> np.ndarray:
+        """Rows (n, K, 7) of tiles (n, side, side, 3) uint8, filled up with not-a-number."""
+        begun = time.perf_counter()
+        found = self._detector.detect(tiles)
+        metrics.ran(len(tiles), time.perf_counter() - begun)
+        out = np.full((len(tiles), self._detector.card.top_k, 7), np.nan, np.float32)
+        for rows, place in zip(found, out, strict=True):
+            place[: len(rows)] = rows
+        return out
+
+    @bentoml.api  # type: ignore[untyped-decorator]
+    def weights(self) -> dict[str, str]:
+        """The card, and the hash of the file."""
+        return {"card": self._detector.card.to_json(), "sha256": self._detector.sha256}
+
+
+class OneApp:
+    """Every request goes to our application: BentoML's own pages, health and schema are not reachable."""
+
+    app: FastAPI | None = None
+
+    def __init__(self, bento: ASGIApp) -> None:
+        """Wrap BentoML's application."""
+        self._bento = bento
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the body while it is read."""
-        headers = dict(scope.get("headers", []))
-        told = headers.get(b"content-length", b"0")
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            if told.isdigit() and int(told) > MAX_BYTES:
-                raise _too_large()
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > MAX_BYTES:
-                raise _too_large()
-            return message
-
-        await self._app(scope, counted, send)
-
-
-def _too_large() -> HTTPException:
-    return HTTPException(
-        413, f"expected at most {MAX_BYTES // 2**20} MiB; scan larger scenes with inference/scan.py"
-    )
-
-
-async def detect(request: Request) -> Response:
-    """Answer the detections in the posted image as GeoJSON."""
-    try:
-        async with request.form(max_files=1, max_fields=4) as form:
-            upload, gsd = form.get("image"), form.get("gsd")
-            if not isinstance(upload, UploadFile):
-                raise HTTPException(400, "expected a multipart form with the image as file field 'image'")
-            data = await upload.read()
-    except MultiPartException as error:
-        raise HTTPException(400, f"expected a well-formed multipart form, got {error.message}") from error
-    pithead = bentoml.get_current_service()
-    found = await run_in_threadpool(pithead.find, data, upload.filename or "", _gsd_m(gsd))
-    return Response(json.dumps(found), media_type="application/geo+json")
-
-
-def _gsd_m(field: UploadFile | str | None) -> float | None:
-    """The form field gsd: metres per pixel of an image without georeference."""
-    if field is None or field == "":
-        return None
-    try:
-        gsd_m = float(field) if isinstance(field, str) else math.nan
-    except ValueError:
-        gsd_m = math.nan
-    if not (math.isfinite(gsd_m) and gsd_m > 0):
-        raise HTTPException(400, "expected gsd as a number of metres per pixel above 0, such as 0.5")
-    return gsd_m
-
-
-def _suffix(data: bytes) -> str:
-    """What kind of image this is, by its first bytes."""
-    for signature, suffix in SIGNATURES.items():
-        if data.startswith(signature):
-            return suffix
-    raise HTTPException(415, "expected a GeoTIFF, TIFF, PNG, JPEG or JPEG 2000 image, got something else")
-
-
-async def answer_error(_: Request, error: Exception) -> Response:
-    """Every refusal is one JSON object with one clear line."""
-    if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code)
-    return JSONResponse({"error": str(error)}, STATUS[type(error)])  # type: ignore[index]
-
-
-# A Starlette route and not a bentoml.api, because those also take pickles and fetch any address that is sent
-# in place of a file.
-app = Starlette(
-    routes=[Route("/detect", detect, methods=["POST"])],
-    middleware=[Middleware(BodyLimit)],
-    exception_handlers={HTTPException: answer_error, **dict.fromkeys(STATUS, answer_error)},
-)
+        """Pass a request on; BentoML keeps the beginning and the end of the process."""
+        ours = OneApp.app if scope["type"] != "lifespan" else None
+        await (ours or self._bento)(scope, receive, send)
 
 
 @bentoml.service(
     name="pithead",
     workers=1,
-    traffic={"timeout": 600, "max_concurrency": 8},
-    http={"host": "127.0.0.1", "port": 3000},
+    traffic={"timeout": UPLOAD_S},
+    http={"host": SETTINGS.host, "port": 3000},
+    **QUIET,
 )
-@bentoml.asgi_app(app, path="/v1")
 class Pithead:
-    """One model in one process; images wait for each other, as each scan already uses every core."""
+    """HTTP for a small team of analysts."""
 
-    def __init__(self) -> None:
-        """Open the weights once."""
-        default = Path(__file__).resolve().parents[1] / "weights" / "starter.onnx"
-        path = Path(os.environ.get("PITHEAD_WEIGHTS", default))
-        self._detector = Detector.open(path, verify=os.environ.get("PITHEAD_UNVERIFIED") != "1")
-        self._one_at_a_time = threading.Lock()
+    tiles = bentoml.depends(Tiles)
 
-    def find(self, data: bytes, name: str, gsd_m: float | None) -> dict[str, object]:
-        """Scan one image.
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check() -> None:
+        """Refuse weights that cannot be served, in one line, before any process is started."""
+        from pithead.detector import Detector  # noqa: PLC0415 (only for a moment)
+
+        try:
+            Detector.open(SETTINGS.weights, device=SETTINGS.device, verify=SETTINGS.verify)
+        except PitheadError as error:
+            raise SystemExit(f"error: {error}") from error
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def begin(self) -> None:
+        """Wait for the model, warm it up, and open the doors."""
+        told = await self._weights()
+        card = Card.from_json(told["card"])
+        app = create_app(SETTINGS, self.infer, card=card, weights_sha256=told["sha256"])
+        self._open = AsyncExitStack()
+        await self._open.enter_async_context(app.router.lifespan_context(app))
+        blank = np.zeros((1, card.tile_px, card.tile_px, 3), np.uint8)
+        for _ in range(WARM_CALLS):
+            await self.infer(blank)
+        await pool_of(app).start()
+        OneApp.app = app
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def end(self) -> None:
+        """End what stands behind the application."""
+        await self._open.aclose()
+
+    async def infer(self, tiles: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+        """Tiles (n, side, side, 3) through the model, with whatever else comes at the same time.
 
         Raises:
-            HTTPException: It is none of the accepted formats, or has too many pixels.
-            PitheadError: It cannot be read or placed.
+            Problem: 503, the process of the model is gone; it comes again by itself.
         """
-        origin = Origin(name, hashlib.sha256(data).hexdigest(), self._detector.sha256)
-        with tempfile.TemporaryDirectory(prefix="pithead-") as folder:
-            path = Path(folder, "image").with_suffix(_suffix(data))
-            path.write_bytes(data)
+        try:
+            out = await self.tiles.to_async.call("rows", tiles)
+        except (aiohttp.ClientError, TimeoutError, BentoMLException) as error:
+            raise unavailable("Model away", "expected the model to answer; it is being started") from error
+        return [rows[~np.isnan(rows[:, 5])] for rows in out]
+
+    async def _weights(self) -> dict[str, str]:
+        while True:
             try:
-                with open_scene(path, gsd_m=gsd_m) as scene, self._one_at_a_time:
-                    if scene.width * scene.height > MAX_PIXELS:
-                        raise _too_many_pixels(scene.width, scene.height)
-                    found = layers(scan(scene, self._detector), scene, self._detector.card, origin)
-                    return geojson(found, scene)
-            except tuple(STATUS) as error:
-                line = str(error).replace(str(path), "image").replace("--gsd", "the form field gsd")
-                raise type(error)(line) from error
+                told: dict[str, str] = await self.tiles.to_async.call("weights")
+            except (aiohttp.ClientError, TimeoutError, BentoMLException):
+                await asyncio.sleep(1)
+            else:
+                return told
 
 
-def _too_many_pixels(width: int, height: int) -> HTTPException:
-    return HTTPException(
-        413, f"expected at most {MAX_PIXELS} pixels, got {width} × {height}; scan it with inference/scan.py"
-    )
+Pithead.add_asgi_middleware(OneApp)  # type: ignore[attr-defined]
+
+if __name__ == "__main__":
+    program = App(help="Keys of the server; it is started with `make serve` or `bentoml serve`.")
+    program.command(commands)
+    run(program)

@@ -1,8 +1,6 @@
 """The server as a client meets it: started as `make serve` does, on a free port, with constant weights."""
 
-import http.client
 import io
-import json
 import os
 import signal
 import socket
@@ -10,22 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
 import onnx
-import pyproj
 import pytest
-import rasterio
-from affine import Affine
 from conftest import TILE_PX, _constant
 from PIL import Image
 
 from pithead.card import METADATA_KEY, Card, CardClass
 
 ROOT = Path(__file__).resolve().parents[1]
-START_S = 90
+START_S = 120
+MAX_BATCH = 4
 # One heap: centre 128, 128, 60 × 30 px, not turned; at 0.6 m that is 36 × 18 m.
 HEAP = [128.0, 128.0, 60.0, 30.0, 0.0, 0.9, 1.0]
 HEAP_CORNERS = {(98.0, 113.0), (158.0, 113.0), (158.0, 143.0), (98.0, 143.0)}
@@ -50,42 +49,74 @@ def free_port() -> int:
 
 def environment(**more: str) -> dict[str, str]:
     """Ours less the telemetry switch: the service has to set it itself."""
-    return {k: v for k, v in os.environ.items() if k != "BENTOML_DO_NOT_TRACK"} | more
+    ours = {
+        k: v for k, v in os.environ.items() if k != "BENTOML_DO_NOT_TRACK" and not k.startswith("PITHEAD")
+    }
+    return ours | more
+
+
+def command(port: int) -> list[str]:
+    serve = ["-m", "bentoml", "serve", "inference/service.py:Pithead", "--host", "127.0.0.1"]
+    return [sys.executable, *serve, "--port", str(port)]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that runs: its address, the folder of its archive, the process that keeps its processes."""
+
+    address: str
+    archive: Path
+    pid: int
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder, port = tmp_path_factory.mktemp("server"), free_port()
-    command = ["-m", "bentoml", "serve", "inference/service.py:Pithead", "--host", "127.0.0.1"]
     with (folder / "log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, *command, "--port", str(port)],
+            command(port),
             cwd=ROOT,
-            env=environment(PITHEAD_WEIGHTS=str(weights(folder)), BENTOML_HOME=str(folder / "bentoml")),
+            env=environment(
+                PITHEAD_WEIGHTS=str(weights(folder)),
+                PITHEAD_ARCHIVE=str(folder / "archive"),
+                PITHEAD_MAX_BATCH=str(MAX_BATCH),
+                PITHEAD_LIMIT_WAITING_OF_ONE="32",
+                BENTOML_HOME=str(folder / "bentoml"),
+            ),
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
         try:
             wait_until_ready(process, f"http://127.0.0.1:{port}", folder / "log")
-            yield f"http://127.0.0.1:{port}"
+            yield Server(f"http://127.0.0.1:{port}", folder / "archive", process.pid)
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            below = [pid for pid, _ in children(process.pid)]
+            process.terminate()
             try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(20)
+                process.wait(30)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    # The model, the server, two that read images, the one that scores scenes: all of them are gone.
+    assert len(below) >= 5
+    assert not any(Path(f"/proc/{pid}").exists() for pid in below)
+
+
+@pytest.fixture(scope="module")
+def server(running: Server) -> str:
+    return running.address
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and process.poll() is None:
         try:
-            if httpx.get(f"{address}/healthz", timeout=5).status_code == 200:
+            if httpx.get(f"{address}/readyz", timeout=5).status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.3)
+            pass
+        time.sleep(0.3)
     pytest.fail(f"the server did not start:\n{log.read_text()}")
 
 
@@ -99,116 +130,168 @@ def post(server: str, image: bytes, **fields: str) -> httpx.Response:
     return httpx.post(f"{server}/v1/detect", files={"image": ("tile", image)}, data=fields, timeout=60)
 
 
-def test_a_tile_is_answered_with_geojson(server: str) -> None:
-    answer = post(server, png(), gsd="0.6")
+def test_a_tile_is_answered(server: str) -> None:
+    answer = post(server, png(), gsd_m="0.6")
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/geo+json"
-    found = answer.json()
-    assert found["type"] == "FeatureCollection"
-    (heap,) = found["features"]
-    assert heap["geometry"]["type"] == "Polygon"
+    (heap,) = answer.json()["features"]
     assert {tuple(corner) for corner in heap["geometry"]["coordinates"][0]} == HEAP_CORNERS
     facts = heap["properties"]
     assert (facts["class"], facts["score"]) == ("coal_heap", 0.9)
     assert (facts["length_m"], facts["width_m"], facts["area_m2"]) == (36.0, 18.0, 648.0)
+    assert answer.headers.get("server") is None  # nobody needs to know what stands behind it
 
 
-def test_a_placed_scene_is_answered_in_longitude_and_latitude(server: str, tmp_path: Path) -> None:
-    place = Affine(0.6, 0, 500_000, 0, -0.6, 4_650_000)
-    profile = {"driver": "GTiff", "width": TILE_PX, "height": TILE_PX, "count": 3, "dtype": "uint8"}
-    path = tmp_path / "scene.tif"
-    with rasterio.open(path, "w", **profile, crs="EPSG:32652", transform=place, photometric="RGB") as file:
-        file.write(np.full((3, TILE_PX, TILE_PX), 90, np.uint8))
-    answer = post(server, path.read_bytes())
-    assert answer.status_code == 200, answer.text
-    ring = np.array(answer.json()["features"][0]["geometry"]["coordinates"][0])
-    to_lonlat = pyproj.Transformer.from_crs("EPSG:32652", "OGC:CRS84", always_xy=True)
-    expected = np.array([to_lonlat.transform(*(place @ corner)) for corner in sorted(HEAP_CORNERS)])
-    np.testing.assert_allclose(sorted(map(tuple, ring[:4])), sorted(map(tuple, expected)), atol=1e-6)
+def test_many_at_once_are_answered_like_one_and_no_batch_is_too_large(server: str) -> None:
+    good, bad = png(2 * TILE_PX), png()[:100]
+    alone = post(server, good, gsd_m="0.6").content
+    with ThreadPoolExecutor(12) as clients:
+        asked = [clients.submit(post, server, good if i % 4 else bad, gsd_m="0.6") for i in range(40)]
+        answers = [one.result() for one in asked]
+    assert [one.status_code for one in answers] == [200 if i % 4 else 422 for i in range(40)]
+    assert {one.content for one in answers if one.status_code == 200} == {alone}
+    figures = metrics(server)
+    calls = figures["pithead_batch_tiles_count"]
+    assert figures[f'pithead_batch_tiles_bucket{{le="{MAX_BATCH}.0"}}'] == calls
+    assert figures["pithead_batch_tiles_sum"] > calls  # some went together
+    assert figures["pithead_waiting"] == 0
 
 
-def test_the_same_image_gets_the_same_answer(server: str) -> None:
-    assert post(server, png(), gsd="0.6").content == post(server, png(), gsd="0.6").content
+def metrics(server: str) -> dict[str, float]:
+    lines = httpx.get(f"{server}/metrics", timeout=30).text.splitlines()
+    return {
+        line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")
+    }
 
 
 @pytest.mark.parametrize(
-    ("image", "fields", "status", "says"),
-    [
-        (b"", {"gsd": "0.6"}, 415, "GeoTIFF"),
-        (b"this is text", {"gsd": "0.6"}, 415, "GeoTIFF"),
-        (b'<VRTDataset rasterXSize="1" rasterYSize="1"/>', {"gsd": "0.6"}, 415, "GeoTIFF"),
-        (png()[:200], {"gsd": "0.6"}, 422, "truncated"),
-        (b"II*\0 and then nothing of a TIFF", {"gsd": "0.6"}, 422, "image"),
-        (png(), {}, 422, "gsd"),
-        (png(), {"gsd": "-1"}, 400, "above 0"),
-        (png(), {"gsd": "nan"}, 400, "above 0"),
-        (png(), {"gsd": "half a metre"}, 400, "above 0"),
-    ],
+    "path", ["/schema.json", "/docs.json", "/livez", "/rows", "/static_content/index.css"]
 )
-def test_bad_input_is_refused_in_one_clear_line(
-    server: str, image: bytes, fields: dict[str, str], status: int, says: str
-) -> None:
-    answer = post(server, image, **fields)
-    assert answer.status_code == status, answer.text
-    line = answer.json()["error"]
-    assert says in line
-    assert "\n" not in line
-    assert "/tmp" not in line  # noqa: S108 (a path of the server is nobody's business)
+def test_nothing_of_bentoml_is_reachable(server: str, path: str) -> None:
+    for ask in (httpx.get, httpx.post):
+        answer = ask(f"{server}{path}", timeout=30)
+        assert answer.status_code in {404, 405}
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("body", [{}, {"image": "http://127.0.0.1:9/tile.png"}])
-def test_a_form_without_a_file_is_refused(server: str, body: dict[str, str]) -> None:
-    # An address in place of a file is not fetched.
-    answer = httpx.post(f"{server}/v1/detect", data={"gsd": "1", **body}, timeout=30)
-    assert answer.status_code == 400
-    assert "image" in answer.json()["error"]
+def test_the_page_and_the_document_are_ours(server: str) -> None:
+    assert httpx.get(f"{server}/healthz", timeout=30).text == "ok\n"
+    assert "/v1/detect" in httpx.get(f"{server}/openapi.json", timeout=30).json()["paths"]
+    assert "bento" not in httpx.get(f"{server}/", timeout=30).text.lower()
 
 
-def test_a_pickle_is_not_opened(server: str) -> None:
-    kind = {"content-type": "application/vnd.bentoml+pickle"}
-    assert (
-        httpx.post(f"{server}/v1/detect", content=b"\x80\x05.", headers=kind, timeout=30).status_code == 400
+def test_others_may_not_ask_from_their_pages(server: str) -> None:
+    answer = httpx.options(
+        f"{server}/v1/detect",
+        headers={"origin": "http://example.org", "access-control-request-method": "POST"},
+        timeout=30,
     )
+    assert "access-control-allow-origin" not in answer.headers
 
 
-def test_more_than_64_mib_are_refused_before_they_are_read(server: str) -> None:
-    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=30)
-    connection.putrequest("POST", "/v1/detect")
-    connection.putheader("content-type", "multipart/form-data; boundary=b")
-    connection.putheader("content-length", str(64 * 2**20 + 1))
-    connection.endheaders(b"--b\r\n")
-    answer = connection.getresponse()
-    assert answer.status == 413
-    assert "64 MiB" in json.loads(answer.read())["error"]
-    connection.close()
+def test_the_model_comes_again_when_it_is_killed(running: Server) -> None:
+    (model,) = (pid for pid, line in children(running.pid) if "--service-name tiles" in line)
+    os.kill(model, signal.SIGKILL)
+    end, seen = time.monotonic() + START_S, set()
+    while time.monotonic() < end:
+        answer = post(running.address, png(), gsd_m="0.6")
+        seen.add(answer.status_code)
+        if answer.status_code == 200:
+            break
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        time.sleep(0.3)
+    assert 200 in seen
 
 
-def test_more_than_64_mib_are_refused_though_nobody_said_so(server: str) -> None:
-    chunk = b"x" * 2**20
+def children(parent: int) -> list[tuple[int, str]]:
+    """Processes below another, with their command lines."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            above = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            line = (folder / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if above == parent:
+            found += [(int(folder.name), line), *children(int(folder.name))]
+    return found
 
-    def chunks() -> Iterator[bytes]:
-        yield b'--b\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\n'
-        yield from (chunk for _ in range(70))
-        yield b"\r\n--b--\r\n"
 
-    kind = {"content-type": "multipart/form-data; boundary=b"}
-    answer = httpx.post(f"{server}/v1/detect", content=chunks(), headers=kind, timeout=60)
-    assert answer.status_code == 413
-
-
-def test_the_service_switches_telemetry_off_itself() -> None:
-    program = (
-        "import importlib.util as u; s = u.spec_from_file_location('service', 'inference/service.py');"
-        "m = u.module_from_spec(s); s.loader.exec_module(m);"
-        "from bentoml._internal.utils.analytics.usage_stats import do_not_track; assert do_not_track()"
-    )
+def test_weights_that_cannot_be_served_are_refused_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        command(free_port()),
         cwd=ROOT,
-        env=environment(PYTHONPATH=str(ROOT)),
+        env=environment(PITHEAD_WEIGHTS=str(tmp_path / "none.onnx"), PITHEAD_ARCHIVE=str(tmp_path)),
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
     )
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("error: expected weights at")
+
+
+INSIDE = """
+import asyncio, importlib.util, sys, time
+spec = importlib.util.spec_from_file_location("service", "inference/service.py")
+service = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(service)
+
+from bentoml._internal.utils.analytics.usage_stats import do_not_track
+print("telemetry", not do_not_track())
+print("torch", any(name in sys.modules for name in ("torch", "ultralytics", "ray")))
+
+from bentoml._internal.marshal.dispatcher import CorkDispatcher, Optimizer
+
+Optimizer.INTERVAL_REFRESH_PARAMS = 0.01  # seconds; in a server it is 5
+SECONDS = 0.02
+
+async def main():
+    async def model(jobs):
+        await asyncio.sleep(SECONDS * len(jobs))
+        return jobs
+
+    dispatcher = CorkDispatcher(service.HOUR_MS, 16, fallback=lambda: 1 / 0, get_batch_size=lambda job: 1)
+    ask = dispatcher(model)
+    for _ in range(service.WARM_CALLS):
+        await ask(0)
+    for _ in range(2):  # busy: a queue of six batches
+        assert await asyncio.gather(*(ask(i) for i in range(96))) == list(range(96))
+    waits = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        await ask(0)
+        waits.append(time.perf_counter() - begun)
+    print("lone", min(waits))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def inside() -> dict[str, str]:
+    """What a process that has loaded the service says of itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def test_the_service_switches_telemetry_off_itself(inside: dict[str, str]) -> None:
+    assert inside["telemetry"] == "False"
+
+
+def test_the_server_cannot_reach_torch(inside: dict[str, str]) -> None:
+    assert inside["torch"] == "False"
+
+
+def test_a_lone_client_does_not_wait_for_others_after_a_busy_time(inside: dict[str, str]) -> None:
+    # Without the change to BentoML's optimizer it is 0.4 s: nearly as long as others have waited before.
+    assert float(inside["lone"]) < 0.02 + 0.05
