@@ -20,6 +20,7 @@ export YOLO_OFFLINE := True
 export NO_ALBUMENTATIONS_UPDATE := 1
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := 1
+export ORT_DISABLE_TELEMETRY := 1
 # uv uses the interpreter above and never fetches one.
 export UV_PYTHON_DOWNLOADS := never
 

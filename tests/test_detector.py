@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from conftest import MakeOnnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pithead import evaluation
@@ -220,3 +224,14 @@ def test_a_device_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pyt
 def test_an_empty_batch_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="batch of at least 1"):
         Detector.open(write_model(tmp_path / "tiny.onnx", CARD.to_json()), batch=0)
+
+
+def test_onnxruntime_keeps_no_book_about_its_user(make_onnx: MakeOnnx, tmp_path: Path) -> None:
+    """From 1.32 on it has a database of events under the user's home, and tries to send it away."""
+    home = tmp_path / "home"
+    home.mkdir()
+    program = f"import pithead.detector as d; d.Detector.open({str(make_onnx())!r}, verify=False)"
+    kept = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    environment = {**kept, "HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
+    assert list(home.iterdir()) == []

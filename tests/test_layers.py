@@ -258,6 +258,7 @@ def test_every_extra_has_its_lock() -> None:
     "setting",
     [
         "BENTOML_DO_NOT_TRACK := True",
+        "ORT_DISABLE_TELEMETRY := 1",
         "YOLO_OFFLINE := True",
         "NO_ALBUMENTATIONS_UPDATE := 1",
         "RAY_USAGE_STATS_ENABLED := 0",

@@ -1,0 +1,7 @@
+"""Pictures of scenes as the weights have seen them: tiles of a web map, and chips of detections."""
+
+from pithead.server.pictures.chip import Outline, chip_png
+from pithead.server.pictures.plate import Plate
+from pithead.server.pictures.tile import tile_png
+
+__all__ = ["Outline", "Plate", "chip_png", "tile_png"]

@@ -1,0 +1,1 @@
+"""The addresses of the server, one module a noun; each has a `router`."""

@@ -1,0 +1,144 @@
+"""Pictures for the map: scenes and the basemap as tiles, and chips of detections."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path as FilePath
+from sqlite3 import Connection, Row
+from typing import Annotated, Any, Final
+
+import anyio
+import shapely
+from anyio import CapacityLimiter
+from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import Response
+
+from pithead.card import Card
+from pithead.errors import SceneError
+from pithead.server.audit import note
+from pithead.server.desk import Desk
+from pithead.server.features import feature_of
+from pithead.server.keys import Caller, role
+from pithead.server.lookup import looking, scene_row
+from pithead.server.pictures import Outline, Plate, chip_png, tile_png
+from pithead.server.problems import Problem
+from pithead.server.routes.detections import DetectionId, row_of
+from pithead.server.routes.scenes import SceneId
+
+router = APIRouter(tags=["pictures"])
+Reader = Annotated[Caller, Depends(role("submit"))]
+Zoom = Annotated[int, Path(ge=0, le=24)]
+Number = Annotated[int, Path(ge=0, lt=2**24)]
+
+PAINTERS: Final = 4
+"""So many pictures are made at a time; more wait without a thread, so that lists are answered meanwhile."""
+PNG: Final = "image/png"
+NEUTRAL: Final = "#ffffff"
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {PNG: {"schema": {"type": "string", "format": "binary"}}}},
+    204: {"description": "There is nothing of it there."},
+}
+
+
+@router.get("/v1/scenes/{scene}/tiles/{z}/{x}/{y}.png", responses=_ANSWERS, response_class=Response)
+async def tile(request: Request, who: Reader, scene: SceneId, z: Zoom, x: Number, y: Number) -> Response:  # noqa: ARG001
+    """A scene as tiles of a web map; one without georeference lies at 0, 0."""
+    _check(z, x, y)
+    return await _painted(request, partial(_tile, request, scene, z, x, y))
+
+
+@router.get("/v1/basemap/{z}/{x}/{y}.png", responses=_ANSWERS, response_class=Response)
+async def basemap(request: Request, who: Reader, z: Zoom, x: Number, y: Number) -> Response:  # noqa: ARG001
+    """The image that lies under the scenes, if whoever runs the server has given one."""
+    _check(z, x, y)
+    desk: Desk = request.app.state.desk
+    if desk.settings.basemap is None:
+        raise Problem(404, "", "expected a basemap, this server has none: PITHEAD_BASEMAP names a GeoTIFF")
+    plate = Plate(str(desk.settings.basemap))
+    return await _painted(request, partial(tile_png, plate, z, x, y, _overviews(request)))
+
+
+@router.get("/v1/detections/{detection}/chip.png", responses={200: _ANSWERS[200]}, response_class=Response)
+async def chip(
+    request: Request,
+    who: Reader,  # noqa: ARG001
+    detection: DetectionId,
+    margin_m: Annotated[
+        float | None, Query(ge=0, le=5000, description="Metres round it; else as much as is needed.")
+    ] = None,
+    px: Annotated[int, Query(ge=32, le=1024, description="Side of the picture.")] = 320,
+) -> Response:
+    """A detection in its scene, along the scene's rows and columns, with its outline."""
+    note(request, {"detections": 1})
+    return await _painted(request, partial(_chip, request, detection, margin_m, px))
+
+
+async def _painted(request: Request, paint: Callable[[], bytes | None]) -> Response:
+    """Make a picture in a thread; a scene that cannot be read is a refusal."""
+    state = request.app.state
+    if not hasattr(state, "painters"):
+        state.painters = CapacityLimiter(PAINTERS)
+    try:
+        picture = await anyio.to_thread.run_sync(paint, limiter=state.painters)
+    except SceneError as error:
+        raise Problem(409, "Scene cannot be shown", str(error)) from error
+    return Response(status_code=204) if picture is None else Response(picture, media_type=PNG)
+
+
+def _check(z: int, x: int, y: int) -> None:
+    if max(x, y) >= 2**z:
+        raise Problem(404, "", f"expected x and y below {2**z} at zoom {z}, got {x} and {y}")
+
+
+def _tile(request: Request, scene: str, z: int, x: int, y: int) -> bytes | None:
+    with looking(request) as connection:
+        plate = _plate(connection, scene_row(connection, scene))
+    return tile_png(plate, z, x, y, _overviews(request))
+
+
+def _chip(request: Request, detection: str, margin_m: float | None, px: int) -> bytes:
+    desk: Desk = request.app.state.desk
+    with looking(request) as connection:
+        row = row_of(connection, detection)
+        plate = _plate(connection, scene_row(connection, row["scene"]), row["run"])
+    feature = feature_of(row)
+    colour = _colour(desk.card, row["class_now"])
+    outlines = [Outline(shapely.geometry.shape(feature["geometry"]), colour)]
+    drawn = feature["properties"].get("model_geometry")
+    if drawn is not None:
+        outlines.append(Outline(shapely.geometry.shape(drawn), _colour(desk.card, row["class"]), dashed=True))
+    return chip_png(plate, outlines, margin_m=margin_m, side_px=px)
+
+
+def _plate(connection: Connection, scene: Row, run: int | None = None) -> Plate:
+    """A scene as a run has looked at it, without one as the run that is shown.
+
+    Raises:
+        Problem: 404: its file does not lie on this machine.
+    """
+    if "://" in scene["href"] or scene["href"].startswith("/vsi"):
+        raise Problem(
+            404, "", "expected a scene whose file lies on this machine, this one lies at an address"
+        )
+    told = connection.execute(
+        "SELECT json_extract(record, '$.options.stretch') AS stretch FROM mirror_runs "
+        "WHERE scene = ? AND (number = ? OR (? IS NULL AND shown = 1))",
+        (scene["id"], run, run),
+    ).fetchone()
+    px = scene["frame"] == "px"
+    return Plate(
+        path=scene["href"],
+        gsd_m=scene["gsd_x_m"] if px else None,
+        stretch=None if told is None else told["stretch"],
+        bytes=scene["bytes"],
+        mtime_ns=scene["mtime_ns"],
+        sha256=scene["sha256"],
+    )
+
+
+def _overviews(request: Request) -> FilePath:
+    desk: Desk = request.app.state.desk
+    return desk.settings.archive / "overviews"
+
+
+def _colour(card: Card, name: str) -> str:
+    return next((one.colour for one in card.classes if one.name == name), NEUTRAL)
