@@ -47,7 +47,7 @@ bench: .venv-bench/.ready
 	.venv-bench/bin/python benchmarks/scan_peers.py $(BENCH)
 
 serve: .venv-serve/.ready
-	.venv-serve/bin/python -m bentoml serve inference/service.py:Pithead --host 127.0.0.1 --port 3000
+	.venv-serve/bin/python -m bentoml serve inference/service.py:Pithead
 
 # The service with its weights, as one archive to deploy; bentoml wants to find uv.
 bento: .venv-serve/.ready

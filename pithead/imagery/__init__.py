@@ -8,7 +8,7 @@ What is known about the pixels comes from the file, never from a guess (DESIGN.m
 
 from pithead.imagery.bands import Bands
 from pithead.imagery.cog import write_cog
-from pithead.imagery.files import images_in, is_local, told_name
+from pithead.imagery.files import formats, images_in, is_local, told_name
 from pithead.imagery.place import Place, place_of
 from pithead.imagery.scene import Pixels, Scene, open_scene
 from pithead.imagery.stretch import Stretch, StretchRule, parse_stretch
@@ -20,6 +20,7 @@ __all__ = [
     "Scene",
     "Stretch",
     "StretchRule",
+    "formats",
     "images_in",
     "is_local",
     "open_scene",

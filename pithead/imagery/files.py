@@ -59,6 +59,12 @@ IMAGES = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".
 """The endings by which scenes are found in a folder."""
 
 
+def formats() -> frozenset[str]:
+    """Names of all formats that GDAL can read or write here, as in GDAL_SKIP."""
+    with rasterio.Env() as gdal:
+        return frozenset(gdal.drivers())
+
+
 def images_in(path: str, *, below: bool = False) -> list[str]:
     """The images of a folder, sorted, and with `below` those of folders in it; what is no folder is itself.
 

@@ -49,7 +49,7 @@ class Database:
         database = cls(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Only where there is none: to close a file that SQLite has open would drop all of its locks on it.
+            # Only where there is none: closing a file that SQLite has open drops all of its locks on it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             database._prepare(schemas)

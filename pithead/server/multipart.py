@@ -85,7 +85,7 @@ class StreamedForm:
             raise malformed("its last boundary")
         if self.filename is None:
             raise Problem(
-                400, "", f"expected a multipart form with the scene as file field {self._wanted!r}, got none"
+                400, "", f"expected a multipart form with the image as file field {self._wanted!r}, got none"
             )
 
     def _begin(self) -> None:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 
+from pithead.imagery import formats
 from pithead.server.desk import Desk, Infer
 from pithead.server.problems import Problem, unavailable
 from pithead.server.scanner import Order
@@ -172,8 +172,7 @@ def _answer(head: dict[str, Any], body: bytes) -> Answer:
 
 def _environment() -> dict[str, str]:
     """Of a process: no format of GDAL but plain ones, no address, no file beside the image, one thread."""
-    with rasterio.Env() as gdal:
-        skipped = ",".join(sorted(set(gdal.drivers()) - _KEPT))
+    skipped = ",".join(sorted(formats() - set(_KEPT)))
     return {
         **{name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ},
         "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),

@@ -126,13 +126,14 @@ class Settings:
     def of(cls, environment: Mapping[str, str]) -> "Settings":
         """Settings as the variables PITHEAD_* tell them; one that is missing or empty says nothing.
 
-        They are PITHEAD_ARCHIVE (else `archive` in the folder where it is started), _WEIGHTS (else the
-        starter weights), _UNVERIFIED (1: whatever the manifest says), _DEVICE, _THREADS, _SCANNERS,
+        They are PITHEAD_ARCHIVE (else `archive` in the folder where the server is started), _WEIGHTS (else
+        the starter weights), _UNVERIFIED (1: whatever the manifest says), _DEVICE, _THREADS, _SCANNERS,
         _MAX_BATCH, _HOST, _HOSTS (a,b), _BASEMAP, _WEB, and _LIMIT_… for each limit, such as
         PITHEAD_LIMIT_TILE_BYTES.
 
         Raises:
-            OptionError: A variable has no value of its kind, or there is none of that name.
+            OptionError: A variable has no value of its kind, or there is none of that name; or a bento is not
+                told where its archive is.
         """
         told = _Variables(
             {k: v.strip() for k, v in environment.items() if k.startswith(PREFIX) and v.strip()}
@@ -144,7 +145,7 @@ class Settings:
             for one in fields(Limits)
         }
         return cls(
-            archive=told.path("ARCHIVE") or Path("archive").absolute(),
+            archive=told.path("ARCHIVE") or _here(environment) / "archive",
             weights=told.path("WEIGHTS") or ROOT / "weights" / "starter.onnx",
             verify=not told.flag("UNVERIFIED"),
             device=told.device("DEVICE"),
@@ -184,6 +185,23 @@ NAMES: Final = (
     *(f"LIMIT_{one.name.upper()}" for one in fields(Limits)),
 )
 """Of the variables, without their prefix."""
+
+
+def _here(environment: Mapping[str, str]) -> Path:
+    """The folder where the server is started.
+
+    BentoML goes into the folder of a bento before it loads it, and what lies there is deleted with it: so for
+    a bento it is the folder that the shell tells of.
+    """
+    here, bento = Path.cwd(), ROOT.parent
+    if not (bento / "bento.yaml").is_file() or not here.is_relative_to(bento):
+        return here
+    told = Path(environment.get("PWD", ""))
+    if not told.is_absolute() or told.resolve().is_relative_to(bento):
+        raise OptionError(
+            "expected PITHEAD_ARCHIVE to name the folder of the archive: a bento is no place to keep one"
+        )
+    return told
 
 
 @dataclass(frozen=True, slots=True)
