@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from bentoml._internal.marshal.dispatcher import Optimizer
 from bentoml.exceptions import BentoMLException
+from circus.arbiter import Arbiter  # type: ignore[import-untyped]
 from cyclopts import App
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -68,6 +69,22 @@ SETTINGS: Final = _settings()
 # minute a lone client would wait for nobody. Without that memory a call goes out as soon as the model is
 # free, with all that has come meanwhile (tests/test_service.py).
 Optimizer.wait = property(lambda _: 0.0, lambda _, __: None)  # type: ignore[assignment]
+_open_context: Final = Arbiter._init_context  # noqa: SLF001
+
+
+def _within(arbiter: Arbiter, context: object) -> None:
+    """Let the processes be ordered about from within alone.
+
+    What starts them takes orders, such as to start any program, at a port of loopback and asks nobody for a
+    key: every user of the machine could become the one who serves (tests/test_server_attacks.py).
+    """
+    arbiter.endpoint, arbiter.pubsub_endpoint = (
+        f"inproc://{name}-{id(arbiter)}" for name in ("orders", "events")
+    )
+    _open_context(arbiter, context)
+
+
+Arbiter._init_context = _within  # noqa: SLF001
 
 
 @bentoml.service(
