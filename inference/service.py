@@ -26,6 +26,7 @@ import bentoml
 import numpy as np
 import numpy.typing as npt
 from bentoml._internal.marshal.dispatcher import Optimizer
+from bentoml._internal.utils.analytics import usage_stats
 from bentoml.exceptions import BentoMLException
 from circus.arbiter import Arbiter  # type: ignore[import-untyped]
 from cyclopts import App
@@ -65,6 +66,7 @@ def _settings() -> Settings:
 
 
 SETTINGS: Final = _settings()
+usage_stats.do_not_track.cache_clear()  # `bentoml serve` has looked already, and keeps what it saw
 # BentoML holds a call back for nearly as long as others have lately waited, for more to come: after a busy
 # minute a lone client would wait for nobody. Without that memory a call goes out as soon as the model is
 # free, with all that has come meanwhile (tests/test_service.py).

@@ -26,6 +26,16 @@ _MOST_BLOCKS_CHECKED = 4096
 # How a whole file of these formats ends; a camera or editor may append a little after it.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL_BYTES = 65_536
+# Formats that first bytes tell. Others are told by a text anywhere near the start, and some of them read what
+# that text names, any file or address: in the comment of a JPEG it made GDAL take the JPEG for a VRT.
+_BEGINNINGS = {
+    re.compile(rb"II[*+]\0|MM\0[*+]"): "GTiff",
+    re.compile(rb"\x89PNG\r\n\x1a\n"): "PNG",
+    re.compile(rb"\xff\xd8\xff"): "JPEG",
+    re.compile(rb"RIFF....WEBP", re.DOTALL): "WEBP",
+    re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n"): "JP2OpenJPEG",
+}
+_HEAD_BYTES = 12
 _SCHEMES = {"http": "/vsicurl/http://", "https": "/vsicurl/https://", "s3": "/vsis3/"}
 _REMOTE = (
     "/vsicurl",
@@ -126,6 +136,15 @@ def _options(path: str) -> AbstractContextManager[object]:
     return settings
 
 
+def _driver(path: str) -> str | None:
+    """The one format that a file of this machine may be opened as, where its first bytes are those of one."""
+    if not is_local(path):
+        return None
+    with Path(path).open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return next((name for beginning, name in _BEGINNINGS.items() if beginning.match(head)), None)
+
+
 def open_dataset(path: str, overview: int | None = None) -> DatasetReader:
     """Open a raster for reading, at full resolution or at one of its overviews.
 
@@ -140,7 +159,7 @@ def open_dataset(path: str, overview: int | None = None) -> DatasetReader:
         with warnings.catch_warnings(), _options(path):
             # A scene without georeference is a case of its own, not a reason to warn.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset: DatasetReader = rasterio.open(gdal_path(path), **options)
+            dataset: DatasetReader = rasterio.open(gdal_path(path), driver=_driver(path), **options)
     except READ_ERRORS as error:
         remedy = "check the address and the network" if is_remote(path) else "fetch it again"
         raise SceneError(

@@ -22,11 +22,13 @@ from pithead.server import jobs as queue
 from pithead.server.audit import Audit
 from pithead.server.database import Database
 from pithead.server.desk import Desk, Infer
+from pithead.server.history import Historian
 from pithead.server.page import Page
 from pithead.server.routes import (
     detect,
     detections,
     health,
+    history,
     jobs,
     me,
     models,
@@ -48,6 +50,7 @@ ROUTERS: Final = (
     jobs.router,
     scenes.router,
     sites.router,
+    history.router,
     detections.router,
     reviews.router,
     tiles.router,
@@ -67,7 +70,8 @@ def create_app(settings: Settings, infer: Infer, *, card: Card, weights_sha256: 
     Raises:
         StoreError: The database cannot be opened.
     """
-    settings.archive.mkdir(parents=True, exist_ok=True)
+    # For its owner alone: who else has an account here is not to read what was found, and where.
+    settings.archive.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database.open(settings.database, schemas=SCHEMAS)
     app = FastAPI(
         title="pithead",
@@ -79,6 +83,7 @@ def create_app(settings: Settings, infer: Infer, *, card: Card, weights_sha256: 
         lifespan=_lifespan,
     )
     app.state.desk = Desk(settings, card, weights_sha256, infer, database)
+    app.state.historian = Historian(settings)
     for router in ROUTERS:
         app.include_router(router)
     app.router.default = Page(settings.web)
@@ -98,6 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await run_in_threadpool(app.state.historian.close)
         await run_in_threadpool(keeper.stop)
         await run_in_threadpool(warming.join)
         desk.database.close()

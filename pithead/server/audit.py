@@ -20,7 +20,7 @@ from pithead.server.keys import Caller
 from pithead.server.problems import LOG
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-MOST: Final = 2000  # characters of a query that are kept
+MOST: Final = 2**14  # characters of a query; longer ones are refused, or their ends would not be in the audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ def note(request: Request, counts: Mapping[str, Any]) -> None:
 def wanted(scope: Scope) -> bool:
     """Whether a request changes something, or reads detections."""
     path = scope["path"]
-    return path.startswith("/v1/") and (scope["method"] not in SAFE or "detections" in path.split("/"))
+    reads = "detections" in path.split("/") or path.startswith("/v1/sites/")
+    return path.startswith("/v1/") and (scope["method"] not in SAFE or reads)
 
 
 def line_of(scope: Scope, status: int, seconds: float) -> dict[str, Any]:

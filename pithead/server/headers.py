@@ -140,21 +140,31 @@ def _webp(source: Source) -> Header:
 
 
 def _jp2(source: Source) -> Header:
-    """Source: ITU-T T.800, I.4 (boxes) and A.5.1 (SIZ). A tile is decoded whole, four bytes a value."""
-    place = 0
+    """Source: ITU-T T.800, I.4 (boxes) and A.5.1 (SIZ). A tile is decoded whole, four bytes a value.
+
+    GDAL heeds boxes behind the codestream too, so all of them are looked at.
+    """
+    place, header = 0, None
     for _ in range(_MOST_SEGMENTS):
+        if place == source.size:
+            break
         length, kind = struct.unpack(">I4s", source.at(place, 8))
         head = 8
         if length == 1:
             (length,) = struct.unpack(">Q", source.at(place + 8, 8))
             head = 16
         if kind == b"jp2c":
-            return _codestream(source, place + head)
-        if length < head or length > MOST_TEXT:
-            break
-        check_text(source.at(place + head, length - head))
+            header = header or _codestream(source, place + head)
+            if length == 0:  # to the end of the file
+                return header
+        elif head <= length <= MOST_TEXT:
+            check_text(source.at(place + head, length - head))
+        if length < head or (kind != b"jp2c" and length > MOST_TEXT):
+            raise HeaderError("expected a JPEG 2000 of whole boxes, got a damaged one")
         place += length
-    raise HeaderError("expected a JPEG 2000 with a codestream, got none")
+    if header is None or place != source.size:
+        raise HeaderError("expected a JPEG 2000 with a codestream and whole boxes, got none")
+    return header
 
 
 def _codestream(source: Source, place: int) -> Header:

@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from shapely.geometry.base import BaseGeometry
 
 from pithead.geometry import Floats
+from pithead.sites.ground import solid
 from pithead.sites.kinds import FENCE, FITS_M, HEAP, RAIL, lean_m
 from pithead.sites.tracks import Event
 from pithead.sites.view import Sighting, View
@@ -168,7 +169,7 @@ def enclosed(line: BaseGeometry) -> BaseGeometry | None:
     points = shapely.get_coordinates(line)
     if len(points) < 4 or not np.allclose(points[0], points[-1]):
         return None
-    return shapely.make_valid(shapely.Polygon(points))
+    return solid(shapely.Polygon(points))
 
 
 def axis(box: BaseGeometry) -> tuple[Floats, Floats, float]:

@@ -7,6 +7,7 @@ from pithead.catalog import Entry
 from pithead.errors import PitheadError
 from pithead.imagery import open_scene
 from pithead.sites.frame import Frame
+from pithead.sites.ground import solid
 from pithead.sites.pixels import Picture, picture_of
 from pithead.sites.register import Edges, edges_of, offset_of
 from pithead.sites.shift import Offset
@@ -62,6 +63,6 @@ def _looked(
         picture: Picture = picture_of(scene, frame, bounds)
         stretch = scene.stretch
     _, cloud = blocks_of(picture)
-    hidden = tuple((shape.intersection(view.looked), why) for shape, why in hidden_in(picture, stretch))
+    hidden = tuple((solid(shape.intersection(view.looked)), why) for shape, why in hidden_in(picture, stretch))
     seen = replace(view, hidden=(*view.hidden, *(one for one in hidden if not one[0].is_empty)), pixels=True)
     return seen, edges_of(picture, cells_of(cloud, picture))

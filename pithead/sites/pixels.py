@@ -24,6 +24,8 @@ class Picture:
     """Mean of the three bands."""
     least: Floats
     """The darkest of the three bands."""
+    most: Floats
+    """The brightest of them."""
     valid: Bools
     west_m: float
     north_m: float
@@ -75,4 +77,6 @@ def picture_of(
 
     data = pixels.data.astype(np.float64)
     valid = sampled(pixels.valid.astype(np.float64)) > 0.99
-    return Picture(sampled(data.mean(axis=2)), sampled(data.min(axis=2)), valid, west, north, step)
+    return Picture(
+        sampled(data.mean(axis=2)), sampled(data.min(axis=2)), sampled(data.max(axis=2)), valid, west, north, step
+    )

@@ -13,6 +13,7 @@ from pithead.catalog import Entry, Site
 from pithead.rescore import Archive
 from pithead.review import Review, reviews
 from pithead.sites.frame import Frame
+from pithead.sites.ground import solid
 from pithead.sites.kinds import FENCE
 from pithead.sites.view import Sighting, View
 from pithead.store import RunRecord
@@ -56,7 +57,7 @@ def read_site(archive: Archive, site: Site, runs: Iterable[RunRecord], calibrate
             None, None, (), (), (*notes, "Nothing says where the site is: no polygon, no scene with one.")
         )
     frame = Frame.round(*([site.polygon] if site.polygon is not None else shapes))
-    polygon = None if site.polygon is None else frame.in_metres(site.polygon)
+    polygon = None if site.polygon is None else solid(frame.in_metres(site.polygon))
     if polygon is None:
         notes.append("The site has no polygon: all that its scenes show is taken for it.")
     said = reviews(archive.log)
@@ -101,9 +102,9 @@ def _view(
     rows = every_row[every_row["scene_sha256"] == entry.sha256]
     mine = (rows["options_sha256"] == record.options_sha256) & (rows["frame"] == "lonlat")
     found, rejected = sightings_of(rows[mine], frame, said, calibrated)
-    looked = frame.in_metres(entry.footprint) if entry.footprint is not None else shapely.Polygon()
+    looked = solid(frame.in_metres(entry.footprint)) if entry.footprint is not None else shapely.Polygon()
     if polygon is not None:
-        looked = looked.intersection(polygon)
+        looked = solid(looked.intersection(polygon))
         wide = polygon.buffer(MARGIN_M)
         found = tuple(one for one in found if one.shape.intersects(wide))
         rejected = tuple(one for one in rejected if one.shape.intersects(wide))
@@ -166,6 +167,8 @@ def _sighting(
         shape = frame.in_metres(review.geometry)
     if cls == FENCE and isinstance(shape, shapely.Polygon):
         shape = shapely.LineString(shapely.get_coordinates(shape.exterior))
+    elif isinstance(shape, shapely.Polygon | shapely.MultiPolygon):
+        shape = solid(shape)
     box = _box_sizes(row, shape, measured=redrawn) if shape.geom_type == "Polygon" else None
     closed, ground = _ring(shape) if box is None else (False, None)
     # A line keeps what was measured on the ellipsoid, unless a person drew it.
@@ -204,7 +207,7 @@ def _ring(line: BaseGeometry) -> tuple[bool, float | None]:
     points = shapely.get_coordinates(line)
     if len(points) < 4 or not np.allclose(points[0], points[-1], atol=0.01):
         return False, None
-    return True, float(shapely.make_valid(shapely.Polygon(points)).area)
+    return True, float(solid(shapely.Polygon(points)).area)
 
 
 def _number(value: object) -> float | None:

@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from pithead.card import ClassErrors
 from pithead.sites.differences import Change, ChangeKind
 from pithead.sites.fence import BESIDE_M, COMPLETE, CORRECT, COURSE_M, SIGMAS, tolerance_m
+from pithead.sites.ground import courses, solid
 from pithead.sites.kinds import FENCE
 from pithead.sites.states import visible_ground
 from pithead.sites.view import View
@@ -49,11 +50,11 @@ def changes_of_spans(views: Sequence[View], errors: ClassErrors | None) -> Itera
     for place, after in enumerate(shown):
         left = after.ground
         for before in reversed(shown[:place]):
-            both = before.ground.intersection(left)
+            both = solid(before.ground.intersection(left))
             if both.area < LEAST_M2:
                 continue
             yield from _between(before, after, both, shown, errors)
-            left = left.difference(before.ground)
+            left = solid(left.difference(before.ground))
 
 
 def _between(
@@ -61,8 +62,8 @@ def _between(
 ) -> Iterator[Change]:
     """The changes of spans from one view to another on ground that both show."""
     wide = tolerance_m(before.view, after.view, errors)
-    new = _parts(after.lines.intersection(both), before.lines, wide)
-    gone = _parts(before.lines.intersection(both), after.lines, wide)
+    new = _parts(courses(after.lines.intersection(both)), before.lines, wide)
+    gone = _parts(courses(before.lines.intersection(both)), after.lines, wide)
     moved, new, gone = _moved(new, gone)
     for part, far in moved:
         sure = _drawn(part, shown, after, wide, errors)
@@ -85,7 +86,7 @@ def _course(number: int, view: View) -> Course:
 
 def _parts(lines: BaseGeometry, others: BaseGeometry, wide: float) -> list[BaseGeometry]:
     """The parts of lines beyond the others, `LEAST_M` long or more."""
-    beyond = shapely.difference(lines, others.buffer(wide)) if not others.is_empty else lines
+    beyond = courses(shapely.difference(lines, others.buffer(wide)) if not others.is_empty else lines)
     merged = shapely.line_merge(beyond) if beyond.geom_type == "MultiLineString" else beyond
     return [part for part in shapely.get_parts(merged) if part.length >= LEAST_M]
 

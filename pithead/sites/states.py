@@ -8,6 +8,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pithead.card import ClassErrors
 from pithead.errors import CatalogError
+from pithead.sites.ground import solid
 from pithead.sites.kinds import hides
 from pithead.sites.view import Reason, View
 
@@ -45,9 +46,9 @@ class State:
 
 def visible_ground(view: View, cls: str) -> BaseGeometry:
     """Where a thing of a class could be seen, corrected by the shift: looked at, and not hidden."""
-    covers = [shape for shape, reason in view.hidden if hides(reason, cls)]
-    seen = shapely.difference(view.looked, shapely.union_all(covers)) if covers else view.looked
-    return view.placed(seen)
+    covers = [solid(shape) for shape, reason in view.hidden if hides(reason, cls)]
+    looked = solid(view.looked)
+    return view.placed(solid(shapely.difference(looked, shapely.union_all(covers))) if covers else looked)
 
 
 def hidden_by(view: View, cls: str, shape: BaseGeometry, errors: ClassErrors | None) -> Reason | None:
@@ -93,5 +94,5 @@ def state_of(*, seen: bool, hidden: Reason | None, recall: float | None, p: floa
 
 def _share(shape: BaseGeometry, ground: BaseGeometry) -> float:
     """How much of a shape lies on a ground."""
-    part, whole = shapely.intersection(shape, ground), shape.area or shape.length
+    part, whole = shapely.intersection(shape, solid(ground)), shape.area or shape.length
     return (part.area if shape.area else part.length) / whole if whole else float(shape.intersects(ground))

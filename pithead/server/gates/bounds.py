@@ -6,6 +6,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pithead.server.audit import MOST
 from pithead.server.gates.refusal import refuse
 from pithead.server.problems import Problem, unavailable
 from pithead.server.settings import Limits
@@ -29,6 +30,10 @@ class Bounds:
         """Pass a request on, within its bounds."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if len(scope.get("query_string", b"")) > MOST:
+            problem = Problem(414, "", f"expected a query of at most {MOST} bytes")
+            await refuse(problem, scope, receive, send)
             return
         started = False
 

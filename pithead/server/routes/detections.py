@@ -54,14 +54,44 @@ _FEATURE: JsonDict = {
         "length_m": 86.4,
         "width_m": 41.0,
         "area_m2": 3542.4,
+        "closed": None,
+        "enclosed_area_m2": None,
+        "spans": None,
+        "centre_lon": 126.9005,
+        "centre_lat": 38.9005,
+        "centre_x_px": 912.5,
+        "centre_y_px": 2040.0,
+        "cut": False,
         "frame": "lonlat",
-        "scene": "camp15_2019-03-12-0f343b0931126a20",
+        "scene": "camp15_2019-03-12-0f343b093112",
+        "scene_sha256": "0f343b093112" + "5e" * 26,
         "site": "Camp 15",
         "acquired": "2019-03-12T02:14:05+00:00",
         "weights": "starter",
+        "weights_sha256": "5f" * 32,
+        "options_sha256": "a7" * 32,
         "uncertainty": 0.82,
         "uncertainty_by": "probability",
         "review": None,
+    },
+}
+
+_HISTORY: JsonDict = {
+    "reviews": [
+        {
+            "decision": "accept",
+            "class": None,
+            "note": "",
+            "reviewer": "aigul",
+            "time": "2026-03-02T09:40:11.000+00:00",
+            "seq": 17,
+            "hash": "c4" * 32,
+            "geometry": None,
+        }
+    ],
+    "provenance": {
+        "run": {"weights": "starter", "version": "0.1.0", "started": "2026-03-02T09:12:45.000+00:00"},
+        "log": {"seq": 12, "time": "2026-03-02T09:13:20.000+00:00", "hash": "b1" * 32},
     },
 }
 
@@ -166,6 +196,8 @@ class Provenance(BaseModel):
 
 class FeatureFacts(Feature):
     """A detection with its history."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_FEATURE | _HISTORY]})
 
     reviews: list[Said] = Field(description="The first that was said first.")
     provenance: Provenance

@@ -30,7 +30,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "id": "4f0d2c9a7b1e3856",
     "state": "running",
     "kind": "upload",
-    "scene": "camp15_2019-03-12-0f343b0931126a20",
+    "scene": "camp15_2019-03-12-0f343b093112",
     "name": "camp15_2019-03-12.tif",
     "created": "2026-03-02T09:12:44.120Z",
     "started": "2026-03-02T09:12:45.003Z",

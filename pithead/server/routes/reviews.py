@@ -23,6 +23,8 @@ from pithead.server.screen import shape_from_screen
 
 router = APIRouter(tags=["detections"])
 _MOST_POINTS: Final = 1000
+PRINTED: Final = r"^[^\x00-\x1f\x7f]*$"
+"""A name is one line, or what a list of reviews prints could look like another review."""
 _EXAMPLE: JsonDict = {"decision": "relabel", "class": "mine_head", "note": "a winding tower, see its shadow"}
 
 
@@ -42,7 +44,12 @@ class Given(BaseModel):
     note: Annotated[str, Field(max_length=2000)] = ""
     reviewer: Annotated[
         str | None,
-        Field(min_length=1, max_length=100, description="Who says it, while the server works without keys."),
+        Field(
+            min_length=1,
+            max_length=100,
+            pattern=PRINTED,
+            description="Who says it, while the server works without keys.",
+        ),
     ] = None
 
 

@@ -16,10 +16,10 @@ from pithead.server.paging import cursor_of, page_of, values_of
 
 router = APIRouter(tags=["scenes"])
 Reader = Annotated[Caller, Depends(role("submit"))]
-SceneId = Annotated[str, Path(max_length=300, examples=["camp15_2019-03-12-0f343b0931126a20"])]
+SceneId = Annotated[str, Path(max_length=300, examples=["camp15_2019-03-12-0f343b093112"])]
 _ORDER = "date"
 _SCENE: JsonDict = {
-    "id": "camp15_2019-03-12-0f343b0931126a20",
+    "id": "camp15_2019-03-12-0f343b093112",
     "acquired": "2019-03-12T02:14:05+00:00",
     "sensor": "WV02",
     "gsd_m": 0.5,
@@ -31,6 +31,35 @@ _SCENE: JsonDict = {
     "sites": ["Camp 15"],
     "scored": True,
     "detections": 31,
+}
+_FACTS: JsonDict = {
+    "sha256": "0f343b093112" + "5e" * 26,
+    "identity": "bytes",
+    "crs": "EPSG:32652",
+    "level": "ortho",
+    "off_nadir_deg": 18.2,
+    "incidence_deg": 20.1,
+    "sun_azimuth_deg": 152.0,
+    "sun_elevation_deg": 44.5,
+    "cloud_percent": 2.0,
+    "footprint": {
+        "type": "Polygon",
+        "coordinates": [[[126.9, 38.9], [126.97, 38.9], [126.97, 38.94], [126.9, 38.94], [126.9, 38.9]]],
+    },
+    "changed": False,
+    "runs": [
+        {
+            "weights": "starter",
+            "weights_sha256": "5f" * 32,
+            "options": {"overlap_px": 128, "stretch": None},
+            "options_sha256": "a7" * 32,
+            "started": "2026-03-02T09:12:45.000+00:00",
+            "version": "0.1.0",
+            "detections": 31,
+            "looked_at_km2": 27.0,
+            "shown": True,
+        }
+    ],
 }
 
 
@@ -79,6 +108,8 @@ class Run(BaseModel):
 
 class SceneFacts(Scene):
     """All that is known of a scene."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_SCENE | _FACTS]})
 
     sha256: str
     identity: Literal["bytes", "stated", "fingerprint"]

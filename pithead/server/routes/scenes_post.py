@@ -1,5 +1,6 @@
 """Scenes that are sent to be scored: whole, or by the id of one that the catalogue has."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -25,6 +26,8 @@ router = APIRouter(tags=["jobs"])
 
 AT_ONCE: Final = 16
 """Scenes that may be on their way at the same time."""
+OF_ONE: Final = 6
+"""Of them, how many may be of one caller: who sends slowly keeps nobody else waiting."""
 PIECE: Final = 2**20
 JSON_BYTES: Final = 2**14
 PLAIN: Final = frozenset({".png", ".jpg", ".webp"})
@@ -169,7 +172,7 @@ async def _upload(request: Request, desk: Desk, who: Caller, said: Said) -> Job:
     limits, uploads = desk.settings.limits, desk.settings.uploads
     told = request.headers.get("content-length", "")
     size = int(told) if told.isdecimal() and len(told) < 20 else None
-    with UNDER_WAY.one_more():
+    with UNDER_WAY.one_more(who.name):
         await run_in_threadpool(check_room, uploads, size, limits.scene_bytes)
         with receiving(uploads, limits.scene_bytes) as incoming:
             said, name = await _received(request, incoming, said)
@@ -269,26 +272,36 @@ def _invalid(error: ValidationError) -> RequestValidationError:
 class UnderWay:
     """How many scenes are on their way; counted on the event loop alone."""
 
-    def __init__(self, most: int) -> None:
-        """Let at most so many through."""
-        self._most, self._count = most, 0
+    def __init__(self, most: int, most_of_one: int) -> None:
+        """Let at most so many through, and of one caller so many."""
+        self._most, self._most_of_one = most, most_of_one
+        self._of = Counter[str]()
 
     @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Let one through for the time of the block.
+    def one_more(self, owner: str) -> Iterator[None]:
+        """Let one of a caller through for the time of the block.
 
         Raises:
-            Problem: 503 where there are enough.
+            Problem: 503 where there are enough, 429 where there are enough of this caller.
         """
-        if self._count >= self._most:
+        if self._of[owner] >= self._most_of_one:
+            raise Problem(
+                429,
+                "",
+                f"expected at most {self._most_of_one} scenes of yours on their way at once: wait for them",
+                {"Retry-After": "30"},
+            )
+        if self._of.total() >= self._most:
             raise unavailable(
                 "Busy", f"expected at most {self._most} scenes on their way at once", after_s=30
             )
-        self._count += 1
+        self._of[owner] += 1
         try:
             yield
         finally:
-            self._count -= 1
+            self._of[owner] -= 1
+            if not self._of[owner]:
+                del self._of[owner]
 
 
-UNDER_WAY: Final = UnderWay(AT_ONCE)
+UNDER_WAY: Final = UnderWay(AT_ONCE, OF_ONE)
