@@ -34,6 +34,10 @@ class RayCrew:
         Raises:
             OptionError: No cluster answers there.
         """
+        address = _meant(address)
+        if address == "local":
+            # Else Ray looks which way a name server of somebody else's lies, to learn its own address.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         import ray  # noqa: PLC0415 (two seconds that a run on one machine need not wait)
 
         self._ray: Any = ray
@@ -157,12 +161,20 @@ def _join(ray: Any, address: str) -> None:  # noqa: ANN401 (the module)
     Whether anybody answers is asked first: Ray itself would try for minutes, and then end the process.
     """
     settings = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or _running() or "local"
-        address = address if address == "local" or _answers(address) else "local"
-    elif address != "local" and "://" not in address and not _answers(address):
+    if address == "local":
+        # What Ray leaves of a dashboard that is not asked for asks the clouds whether this machine is theirs.
+        ray._private.services.start_api_server = lambda *_, **__: (None, None)  # noqa: SLF001
+    elif "://" not in address and not _answers(address):
         raise ConnectionError("nobody answers there; start one with: ray start --head --port 6379")
     ray.init(address=address, **settings)
+
+
+def _meant(address: str) -> str:
+    """The address of a cluster that there is, or "local" where "auto" finds none."""
+    if address != "auto":
+        return address
+    address = os.environ.get("RAY_ADDRESS") or _running() or "local"
+    return address if address == "local" or _answers(address) else "local"
 
 
 def _running() -> str | None:
