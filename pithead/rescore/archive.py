@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pithead.card import Card
 from pithead.catalog import Catalog
 from pithead.errors import CatalogError
 from pithead.evidence import Log
@@ -51,6 +52,26 @@ class Archive:
         beside = f"{place.rstrip('/')}{'/work' if bucket else '.work'}"
         work = str((folder / "work").absolute()) if place == own else beside
         return cls(folder, catalog, Store.at(place), Log(folder / "log.jsonl"), place, work)
+
+    def card(self, weights_sha256: str) -> Card | None:
+        """The card of weights that were used here; None if none was kept, as by earlier versions.
+
+        Raises:
+            CardError: It cannot be read.
+        """
+        try:
+            return Card.from_json(self._card_path(weights_sha256).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def keep_card(self, weights_sha256: str, card: Card) -> None:
+        """Keep the card of weights: what was found has to be understood when the weights are gone."""
+        path = self._card_path(weights_sha256)
+        if not path.exists():
+            write_whole(path, card.to_json())
+
+    def _card_path(self, weights_sha256: str) -> Path:
+        return self.folder / "cards" / f"{weights_sha256}.json"
 
     @contextmanager
     def alone(self) -> Iterator[None]:

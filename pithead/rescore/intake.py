@@ -233,7 +233,11 @@ def use_sites(archive: Archive, path: Path) -> int:
 
 
 def register(archive: Archive, detector: Detector) -> None:
-    """Log weights when they are first used here, and again when the list beside them says otherwise."""
+    """Log weights when they are first used here, and again when the list beside them says otherwise.
+
+    Their card stays with the archive.
+    """
+    archive.keep_card(detector.sha256, detector.card)
     card, beside = detector.card, standing(detector.path, detector.sha256)
     known = (record.facts for record in archive.log.records() if record.kind == "weights.registered")
     mine = [facts for facts in known if facts is not None and facts["weights_sha256"] == detector.sha256]

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -18,6 +18,19 @@ from pithead.rescore.worker import Worker
 _MOST_BAD_STARTS = 3
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _FAREWELL_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What is round each process of a crew that reads what nobody answers for.
+
+    Attributes:
+        variables: All of its environment.
+        enter: Called in it before anything else; gives up what it does not need.
+    """
+
+    variables: Mapping[str, str]
+    enter: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -35,20 +48,21 @@ class _Hand:
 class LocalCrew:
     """Worker processes on this machine; one that dies is replaced."""
 
-    def __init__(self, job: Job, workers: int, gpus: int = 0) -> None:
+    def __init__(self, job: Job, workers: int, gpus: int = 0, shell: Shell | None = None) -> None:
         """Start the processes.
 
         Args:
             job: What they work on.
             workers: How many there are.
             gpus: Over how many GPUs they are spread; 0 for none.
+            shell: What each is shut in; None for nothing.
 
         Raises:
             OptionError: No workers.
         """
         if workers < 1:
             raise OptionError(f"expected at least 1 worker, got {workers}")
-        self._job, self._gpus = job, gpus
+        self._job, self._gpus, self._shell = job, gpus, shell
         # A forked child would inherit threads and locks of onnxruntime and GDAL in the middle of their work.
         self._context = multiprocessing.get_context("spawn")
         self._bad_starts = 0
@@ -146,14 +160,33 @@ class LocalCrew:
     def _started(self, number: int) -> _Hand:
         ours, theirs = self._context.Pipe()
         gpu = number % self._gpus if self._gpus else None
-        process = self._context.Process(target=_serve, args=(theirs, self._job, gpu), daemon=True)
-        process.start()
+        enter = None if self._shell is None else self._shell.enter
+        process = self._context.Process(target=_serve, args=(theirs, self._job, gpu, enter), daemon=True)
+        with _variables(self._shell):
+            process.start()
         theirs.close()
         return _Hand(process, ours)
 
 
-def _serve(pipe: Connection, job: Job, gpu: int | None) -> None:
+@contextlib.contextmanager
+def _variables(shell: Shell | None) -> Iterator[None]:
+    """The environment of a process that starts in this block: it has that of this one at this moment."""
+    ours = dict(os.environ)
+    try:
+        if shell is not None:
+            os.environ.clear()
+            os.environ.update(shell.variables)
+        yield
+    finally:
+        if shell is not None:
+            os.environ.clear()
+            os.environ.update(ours)
+
+
+def _serve(pipe: Connection, job: Job, gpu: int | None, enter: Callable[[], None] | None) -> None:
     """What a worker process does until its pipe ends: then the run is over, or whoever led it is dead."""
+    if enter is not None:
+        enter()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the leader ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if gpu is not None:
