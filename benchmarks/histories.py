@@ -2,23 +2,27 @@
 
 A pretended detector, whose true rates are drawn from what its card leaves open, looks at every picture of
 every history (`pithead.pretend`); what `pithead.sites` then says is held against what was drawn. With
---pixels a few pictures are rendered, and what is said to hide the ground, and how far pictures are apart,
-is held to the truth.
+--dispersion things of one picture are missed together, and measured too large together, as much as the card
+then says. With --pixels a few pictures are rendered, and what is said to hide the ground, and how far
+pictures are apart, is held to the truth.
 """
 
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import cyclopts
 import numpy as np
 import shapely
+from scipy.special import betaincinv
 
+from pithead.card import ClassErrors
 from pithead.catalog import Site
 from pithead.generate.history import PROJECTED, Ground, History, PixelFrame, Shot, lay_ground, render_shot
 from pithead.generate.parts import sides_m
@@ -32,6 +36,7 @@ from pithead.sites.quantities import heap_volume_m3
 from pithead.sites.reading import sightings_of
 from pithead.sites.register import edges_of, offset_of
 from pithead.sites.shift import shifted
+from pithead.sites.together import together_of
 from pithead.sites.visibility import blocks_of, cells_of, hidden_in
 
 app = cyclopts.App(name="histories", help_format="markdown")
@@ -43,6 +48,7 @@ FINEST_M = 0.45
 
 COUNTED = (
     "true_links", "linked", "made", "wrong", "seconds", "same", "false", "changed", "told", "wrongly",
+    "gone", "gone_false", "parted", "parted_false",
 )  # fmt: skip
 
 
@@ -70,6 +76,12 @@ class Score:
     told: int = 0
     """Of those on which it was not the same, how many were told so, and that wrongly."""
     wrongly: int = 0
+    gone: int = 0
+    """Tracks of things that were surely told to have vanished; `gone_false` of them were still there."""
+    gone_false: int = 0
+    parted: int = 0
+    """Splits and mergers that were told to be sure; `parted_false` of them never happened."""
+    parted_false: int = 0
 
     def add(self, other: "Score") -> None:
         """Count another one in."""
@@ -83,13 +95,54 @@ class Score:
             self.silent[name] += count
 
 
-def views_of(history: History, seed: int) -> tuple[tuple[View, ...], dict[str, str]]:
+def card_of(dispersion: float) -> tuple[ClassErrors, ...]:
+    """The errors on the card, with things of one picture that have so much in common."""
+    if dispersion <= 1:
+        return TYPICAL
+    return tuple(
+        replace(
+            one,
+            recall_dispersion=dispersion,
+            alarm_dispersion=dispersion,
+            box=None if one.box is None else replace(one.box, area_scene_sd=0.4 * one.box.area_sd),
+        )
+        for one in TYPICAL
+    )
+
+
+def in_scene(errors: ClassErrors, rng: np.random.Generator) -> ClassErrors:
+    """What a detector with these errors is in one picture, drawn by what things of a picture share."""
+    both, place = together_of(errors), rng.random()
+    recall, box = errors.recall, errors.box
+    if both.alike:
+        size = 1 / both.correlation - 1
+        recall = tuple(
+            replace(kind, found=round(kind.truths * float(betaincinv(p * size, (1 - p) * size, place))))
+            for kind in recall
+            for p in [float(np.clip(kind.found / kind.truths, 0.005, 0.995))]
+        )
+    many = float(rng.gamma(both.shape) / both.shape) if np.isfinite(both.shape) else 1.0
+    if box is not None and box.area_scene_sd:
+        shift, own = float(rng.normal(0, box.area_scene_sd / 2)), box.area_scene_sd**2
+        box = replace(
+            box,
+            length_bias=box.length_bias + shift,
+            width_bias=box.width_bias + shift,
+            length_sd=float(np.sqrt(max(box.length_sd**2 - own / 4, 1e-6))),
+            width_sd=float(np.sqrt(max(box.width_sd**2 - own / 4, 1e-6))),
+            area_sd=float(np.sqrt(max(box.area_sd**2 - own, 1e-6))),
+        )
+    return replace(errors, recall=recall, false_alarms_km2=errors.false_alarms_km2 * many, box=box)
+
+
+def views_of(history: History, seed: int, dispersion: float = 1.0) -> tuple[tuple[View, ...], dict[str, str]]:
     """What a pretended detector finds in every picture, and of which thing each detection is."""
     frame = Frame(*history.origin)
-    errors = plausible(TYPICAL, np.random.default_rng([seed, 77]))
+    errors = plausible(card_of(dispersion), np.random.default_rng([seed, 77]))
     views, owners = [], {}
     for shot in history.shots:
-        rows = observe(history, shot, errors)
+        rng = np.random.default_rng([seed, shot.number, 78])
+        rows = observe(history, shot, [in_scene(one, rng) for one in errors])
         owners.update(dict(zip(rows["detection"], rows[THING], strict=True)))
         found, _ = sightings_of(rows, frame, {}, CLASSES)
         snow = ((shot.footprint, "snow"),) if shot.snow else ()
@@ -111,12 +164,12 @@ def views_of(history: History, seed: int) -> tuple[tuple[View, ...], dict[str, s
     return shifted(views), owners
 
 
-def scored(seed: int) -> Score:
+def scored(seed: int, dispersion: float = 1.0) -> Score:
     """One history, told and held against the truth."""
     history = History.draw(seed)
     began = time.perf_counter()
-    views, owners = views_of(history, seed)
-    errors = {one.name: one for one in TYPICAL}
+    views, owners = views_of(history, seed, dispersion)
+    errors = {one.name: one for one in card_of(dispersion)}
     told = tell(Site(history.name), Frame(*history.origin), views, history.outline, errors)
     score = Score(seconds=time.perf_counter() - began)
     _score_links(score, history, told, owners)
@@ -129,6 +182,7 @@ def scored(seed: int) -> Score:
             truth = truth_of(history, history.shots[one.view], name)
             score.measures[name].append((truth, one.low, one.value, one.high, one.raw))
     _score_changes(score, history, told)
+    _score_tracks(score, history, told, owners)
     return score
 
 
@@ -184,6 +238,27 @@ def _score_changes(score: Score, history: History, told: Chronicle) -> None:
                 score.wrongly += by is not None and by * (now - was) < 0
 
 
+def _score_tracks(score: Score, history: History, told: Chronicle, owners: dict[str, str]) -> None:
+    """Whether what was surely told to have vanished, split or merged did."""
+    things = {thing.id: thing for thing in history.things}
+    tracks = {one.id: one for one in told.tracks}
+    for change in told.changes:
+        if not change.sure or change.what not in tracks:
+            continue
+        track = tracks[change.what]
+        if change.kind == "vanished":
+            last = {owners[name] for name in track.sightings[track.last_seen]}
+            there = {label.thing for label in history.truth(history.shots[change.after]).labels}
+            score.gone += 1
+            score.gone_false += bool(last & there)
+        if change.kind in {"split", "merged"}:
+            seen = (track.sightings[change.before], track.sightings[change.after])
+            before, after = ({owners[name] for name in names} for names in seen)
+            kin = any(before & set(things[one].parents) for one in after if one in things)
+            score.parted += 1
+            score.parted_false += not kin
+
+
 def _score_shifts(score: Score, history: History, told: Chronicle) -> None:
     known = [i for i, view in enumerate(told.views) if view.shift.how != "none"]
     if len(known) < 2:
@@ -224,10 +299,14 @@ def report(score: Score, count: int) -> Iterator[str]:
     false = score.false / max(score.same, 1)
     yield f"of {score.same} pairs of dates on which nothing changed, told to have: {false:.4f}"
     yield f"of {score.changed} others, told: {score.told}, of which the wrong way: {score.wrongly}"
+    yield f"things surely told to have vanished: {score.gone}, of which still there: {score.gone_false}"
+    yield f"splits and mergers told as sure: {score.parted}, of which there were none: {score.parted_false}"
 
 
 @app.default
-def histories(*, count: int = 200, seed: int = 0, workers: int = 1, pixels: int = 0) -> None:
+def histories(
+    *, count: int = 200, seed: int = 0, workers: int = 1, pixels: int = 0, dispersion: float = 1.0
+) -> None:
     """Tell COUNT generated histories and print how often that is true.
 
     Parameters
@@ -239,23 +318,30 @@ def histories(*, count: int = 200, seed: int = 0, workers: int = 1, pixels: int 
     workers
         Processes.
     pixels
-        Look at the rendered pictures of so many histories instead: clouds, haze, registration.
+        Look at the rendered pictures of so many histories instead: clouds, haze, snow, registration.
+    dispersion
+        By what factor the number of things found in a picture varies more than chance would make it.
     """
     if pixels:
+        snow: Counter[tuple[bool, bool]] = Counter()
         for one in range(seed, seed + pixels):
-            for line in looked(one):
+            for line in looked(one, snow):
                 print(line, flush=True)
+        print(
+            f"snow, in pictures without haze: {snow[True, True]} of {snow[True, True] + snow[True, False]} "
+            f"found, false in {snow[False, True]} of {snow[False, True] + snow[False, False]} others"
+        )
         return
     whole = Score()
     with ProcessPoolExecutor(workers) as pool:
-        for score in pool.map(scored, range(seed, seed + count)):
+        for score in pool.map(partial(scored, dispersion=dispersion), range(seed, seed + count)):
             whole.add(score)
     for line in report(whole, count):
         print(line)
 
 
-def looked(seed: int) -> Iterator[str]:
-    """What the pixels of a history's pictures say of cloud, haze and their shifts, against the truth."""
+def looked(seed: int, snow: Counter[tuple[bool, bool]]) -> Iterator[str]:
+    """What the pixels of a history's pictures say of cloud, haze, snow and shifts, against the truth."""
     history = History.draw(seed)
     ground, frame = lay_ground(history), Frame(*history.origin)
     edges = {}
@@ -263,16 +349,17 @@ def looked(seed: int) -> Iterator[str]:
         if shot.sensor.gsd_m < FINEST_M:
             continue
         picture, stretch = picture_of_shot(history, shot, ground, frame)
-        _, cloud = blocks_of(picture)
-        edges[shot.number] = edges_of(picture, cells_of(cloud, picture))
+        edges[shot.number] = edges_of(picture, cells_of(blocks_of(picture).cloud, picture))
         hidden = {reason: shape for shape, reason in hidden_in(picture, stretch)}
         found = hidden.get("cloud", shapely.Polygon())
         true = shapely.union_all(shot.clouds).intersection(shapely.box(*picture.bounds))
         said = found.difference(shapely.buffer(true, 40)).area / shapely.box(*picture.bounds).area
         hit = f"{found.intersection(true).area / true.area:.2f} of it found" if true.area else "none there"
+        snow[shot.snow, "snow" in hidden] += "haze" not in hidden
         yield (
-            f"{history.name} {shot.number:2d} {shot.sensor.name:20} snow {shot.snow!s:5} haze {shot.haze:.2f}"
-            f" said {'haze' in hidden!s:5s} cloud {true.area / 1e6:.2f} km², {hit}, false on {said:.3f}"
+            f"{history.name} {shot.number:2d} {shot.sensor.name:20} snow {shot.snow!s:5} said "
+            f"{'snow' in hidden!s:5} haze {shot.haze:.2f} said {'haze' in hidden!s:5} "
+            f"cloud {true.area / 1e6:.2f} km², {hit}, false on {said:.3f}"
         )
     off = []
     for i, j in combinations(edges, 2):

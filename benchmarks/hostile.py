@@ -2,16 +2,20 @@
 
     make serve
     .venv/bin/python benchmarks/hostile.py http://127.0.0.1:3000 --count 1000
+    .venv/bin/python benchmarks/hostile.py http://127.0.0.1:3000 --count 200 --scenes
 
 prints what each family was answered and how long the slowest took. An answer that should not be (5xx, or
-later than --patience), or a server that no longer finds a good image good, is told and ends with status 1.
+a refusal later than --patience), or a server that no longer finds a good image good, is told and ends with status 1.
+With --scenes they go to /v1/scenes, what was taken in is waited for and looked at on the map, and a job that
+does not end, or a map that breaks, is told too: send them to a server whose archive may be thrown away.
 """
 
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import httpx
 from cyclopts import App
@@ -20,6 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pithead.program import run
+
+ACCEPTED: Final = 202
 
 app = App(name="hostile.py", help_format="plaintext")
 
@@ -33,14 +39,24 @@ class Answer:
     status: int
     """0 where there was none."""
     seconds: float
+    job: str | None = None
+    """What scores it, if it was taken for a scene."""
 
     def is_bad(self, patience_s: float) -> bool:
-        """Whether a server should not have answered so."""
-        return not (200 <= self.status < 500) or self.seconds > patience_s
+        """Whether a server should not have answered so; what is an image after all may take its time."""
+        return not (200 <= self.status < 500) or (self.status >= 400 and self.seconds > patience_s)
 
 
 @app.default
-def hostile(server: str, *, count: int = 1000, seed: int = 1, patience: float = 5.0, key: str = "") -> None:
+def hostile(
+    server: str,
+    *,
+    count: int = 1000,
+    seed: int = 1,
+    patience: float = 5.0,
+    key: str = "",
+    scenes: bool = False,
+) -> None:
     """Send COUNT bad files to the SERVER and print what they were answered.
 
     Args:
@@ -49,10 +65,13 @@ def hostile(server: str, *, count: int = 1000, seed: int = 1, patience: float = 
         seed: The same seed sends the same files.
         patience: Seconds within which each has to be answered.
         key: An API key, where the server wants one.
+        scenes: Send them as scenes that are to be scored.
     """
     headers = {"X-API-Key": key} if key else {}
     with httpx.Client(base_url=server, headers=headers, timeout=patience * 6) as client:
-        answers = [sent(client, number, file) for number, file in enumerate(hostile_files(count, seed))]
+        path = "/v1/scenes" if scenes else "/v1/detect"
+        answers = [sent(client, number, file, path) for number, file in enumerate(hostile_files(count, seed))]
+        answers += list(followed(client, answers, patience))
         alive = sent(client, -1, Hostile("good", "good.png", good("PNG")))
     console = Console()
     console.print(table(answers))
@@ -64,17 +83,35 @@ def hostile(server: str, *, count: int = 1000, seed: int = 1, patience: float = 
         sys.exit(1)
 
 
-def sent(client: httpx.Client, number: int, file: Hostile) -> Answer:
+def sent(client: httpx.Client, number: int, file: Hostile, path: str = "/v1/detect") -> Answer:
     """Send one file as a browser would, and wait for its answer."""
-    began = time.perf_counter()
+    began, job = time.perf_counter(), None
+    field = "scene" if path == "/v1/scenes" else "image"
     try:
         answer = client.post(
-            "/v1/detect", params={"gsd_m": "0.6"}, files={"image": (file.name, file.data, "image/tiff")}
+            path, params={"gsd_m": "0.6"}, files={field: (file.name, file.data, "image/tiff")}
         )
         status = answer.status_code
+        if status == ACCEPTED:
+            job = answer.json()["id"]
     except httpx.HTTPError:
         status = 0
-    return Answer(file.family, number, status, time.perf_counter() - began)
+    return Answer(file.family, number, status, time.perf_counter() - began, job)
+
+
+def followed(client: httpx.Client, answers: Iterable[Answer], patience_s: float) -> Iterator[Answer]:
+    """What became of scenes that were taken in: 200 for a job that has ended, and the answer of the map."""
+    for answer in [one for one in answers if one.job is not None]:
+        began, job = time.perf_counter(), {"state": "queued", "scene": None}
+        while job["state"] in {"queued", "running"} and time.perf_counter() - began < 12 * patience_s:
+            job = client.get(f"/v1/jobs/{answer.job}").json()
+            time.sleep(0.1)
+        ended = job["state"] in {"done", "failed"}
+        yield Answer(f"{answer.family}: job {job['state']}", answer.number, 200 if ended else 0, 0.0)
+        if job["scene"] is not None:
+            began = time.perf_counter()
+            status = client.get(f"/v1/scenes/{job['scene']}/tiles/20/524288/524288.png").status_code
+            yield Answer(f"{answer.family}: tile", answer.number, status, time.perf_counter() - began)
 
 
 def table(answers: Iterable[Answer]) -> Table:

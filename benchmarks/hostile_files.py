@@ -129,6 +129,22 @@ def points_elsewhere(draw: random.Random) -> Hostile:
     return Hostile("points elsewhere", draw.choice(("a.vrt", "a.tif", "a.png")), content)
 
 
+def polyglot(draw: random.Random) -> Hostile:
+    """A good image by its first bytes that GDAL would take for a recipe of another file."""
+    name, make = draw.choice(
+        (("a.jpg", _jpeg_vrt), ("a.webp", _webp_label), ("a.jp2", _jp2_overview), ("a.tif", _tiff_metadata))
+    )
+    return Hostile("polyglot", name, make(draw.choice(ELSEWHERE)))
+
+
+def hollow(draw: random.Random) -> Hostile:
+    """A well-formed TIFF of many pixels, of which none is in the file."""
+    side = draw.choice((50_000, 100_000, 140_000))
+    tiles = (-(-side // 4096)) ** 2
+    more = [(262, 3, 1, 1), (322, 4, 1, 4096), (323, 4, 1, 4096), (324, 4, tiles, 400), (325, 4, tiles, 400)]
+    return Hostile("hollow", "hollow.tif", _tiff(side, side, [*more, (273, 4, 1, 400)], b"\0" * 4 * tiles))
+
+
 def bomb(draw: random.Random) -> Hostile:
     """A few bytes that say they are thousands of millions of pixels."""
     make = draw.choice((_png_bomb, _tiff_bomb, _strip_bomb, _jpeg_bomb, _many_bands))
@@ -174,6 +190,8 @@ FAMILIES: Final[tuple[Callable[[random.Random], Hostile], ...]] = (
     noise,
     other_type,
     points_elsewhere,
+    polyglot,
+    hollow,
     bomb,
     renamed,
     fuzzed,
@@ -189,6 +207,43 @@ def hostile_files(count: int, seed: int) -> Iterator[Hostile]:
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _jpeg_vrt(place: str) -> bytes:
+    """A JPEG with a VRT in its comment, whose length has no byte 0: up to one texts are looked for."""
+    plain, length = good("JPEG"), 0x2020
+    comment = VRT.format(place).encode().ljust(length - 2)
+    return b"\xff\xd8\xff\xfe" + struct.pack(">H", length) + comment + plain[2:]
+
+
+def _webp_label(place: str) -> bytes:
+    """A WebP by its first bytes, a label of PDS behind them."""
+    label = (
+        f'PDS_VERSION_ID = PDS3\r\nRECORD_TYPE = FIXED_LENGTH\r\nRECORD_BYTES = 64\r\n^IMAGE = "{place}"\r\n'
+        "OBJECT = IMAGE\r\nLINES = 4\r\nLINE_SAMPLES = 64\r\nSAMPLE_TYPE = UNSIGNED_INTEGER\r\n"
+        "SAMPLE_BITS = 8\r\nEND_OBJECT = IMAGE\r\nEND\r\n"
+    )
+    frame = b"AAAA\x10\x11\x12\x9d\x01\x2a\x40\x01\x40\x01"
+    return b"RIFFAAAAWEBPVP8 " + frame + label.encode().ljust(4096)
+
+
+def _jp2_overview(place: str) -> bytes:
+    """A JPEG 2000 with a box behind its codestream that names a file of overviews."""
+    text = _overviews_at(place)
+    return good("JPEG2000") + struct.pack(">I4s", len(text) + 8, b"xml ") + text
+
+
+def _tiff_metadata(place: str) -> bytes:
+    text = _overviews_at(place)
+    more = [(273, 4, 1, 400), (279, 4, 1, 96 * 96), (42112, 2, len(text), 400 + 96 * 96)]
+    return _tiff(96, 96, more, b"\x50" * (96 * 96) + text)
+
+
+def _overviews_at(place: str) -> bytes:
+    return (
+        '<GDALMultiDomainMetadata><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">'
+        f"{place}</MDI></Metadata></GDALMultiDomainMetadata>"
+    ).encode()
 
 
 def _png_bomb(draw: random.Random) -> bytes:

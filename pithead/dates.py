@@ -6,12 +6,12 @@ from pithead.errors import OptionError
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """A time, in UTC where no zone stands; None if it is no time."""
+    """A time, in UTC where no zone stands; None if it is no time, or in UTC outside of the calendar."""
     try:
         taken = datetime.fromisoformat((text or "").strip().replace(" UTC", "+00:00"))
-    except ValueError:
+        return taken.replace(tzinfo=UTC) if taken.tzinfo is None else taken.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return taken.replace(tzinfo=UTC) if taken.tzinfo is None else taken.astimezone(UTC)
 
 
 def date_of(text: str) -> datetime:

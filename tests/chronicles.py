@@ -5,7 +5,20 @@ from datetime import UTC, datetime
 import shapely
 
 from pithead.catalog import Site
-from pithead.sites import Change, Chronicle, Frame, Measure, Rule, Shift, Sighting, Sign, State, Track, View
+from pithead.sites import (
+    Change,
+    Chronicle,
+    Frame,
+    Measure,
+    Note,
+    Rule,
+    Shift,
+    Sighting,
+    Sign,
+    State,
+    Track,
+    View,
+)
 
 LON, LAT = 126.53712, 39.41873
 FRAME = Frame(LON, LAT)
@@ -104,8 +117,8 @@ def by_hand(name: str = "Camp 15", reviewer: str | None = "Kim Reviewer") -> Chr
     )
     polygon = FRAME.in_degrees(GROUND)
     notes = (
-        f"{views[1].scene}: was not scored by these weights: run inference/rescore.py.",
-        "coal_heap: errors measured on 61 scenes; elsewhere they may be larger.",
+        Note("not_scored", {"scene": views[1].scene}),
+        Note("errors_on", {"cls": "coal_heap", "on": "61 scenes"}),
     )
     return Chronicle(
         Site(name, ("Yodok",), polygon), FRAME, views, tracks,

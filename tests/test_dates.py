@@ -18,7 +18,7 @@ def test_times_are_utc_unless_they_say_otherwise(moment: datetime) -> None:
     assert parse_time(f"{text}+09:00") == moment.replace(tzinfo=UTC) - timedelta(hours=9)
 
 
-@pytest.mark.parametrize("text", ["", None, "today", "2019-13-01"])
+@pytest.mark.parametrize("text", ["", None, "today", "2019-13-01", "0001-01-01T00:00:00+05:00"])
 def test_what_is_no_time(text: str | None) -> None:
     assert parse_time(text) is None
 

@@ -27,8 +27,9 @@ from pithead.report.markup import COLOURS
 from pithead.report.page import page
 from pithead.report.tables import tables
 from pithead.report.words import amount
-from pithead.sites import QUANTITIES, REASONS, Chronicle
+from pithead.sites import QUANTITIES, REASONS, Chronicle, Note
 from pithead.sites.differences import ChangeKind
+from pithead.sites.notes import TEXTS as NOTES
 from pithead.sites.view import How
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,13 +127,21 @@ def test_every_word_of_a_history_has_a_text(language: str) -> None:
 
 def test_sentences_of_other_parts_are_translated_or_stay_english() -> None:
     words = words_of("ko")
-    told = words.told("coal_heap: errors measured on 61 scenes; elsewhere they may be larger.")
-    assert told is not None
+    told = words.note(Note("errors_on", {"cls": "coal_heap", "on": "61 scenes"}))
     assert told.startswith("석탄 더미: ")
     assert "61 scenes" in told
+    assert words_of("en").note(Note("nothing_told")) == "No scene of the site can be told of."
     assert words.told("Something that nobody has translated.") is None
     with pytest.raises(OptionError, match="en, ko"):
         words_of("fr")
+
+
+@pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
+def test_every_note_has_a_sentence_with_the_same_values(language: str) -> None:
+    table = tomllib.loads((TEXTS / f"{language}.toml").read_text("utf-8"))["note"]
+    assert {code: places(text) for code, text in table.items()} == {
+        code: places(text) for code, text in NOTES.items()
+    }
 
 
 def test_the_shipped_rules_are_translated() -> None:
@@ -295,7 +304,7 @@ def test_a_site_of_which_nothing_can_be_said_says_so() -> None:
         quantities={},
         changes=(),
         signs=(),
-        notes=("No scene of the site can be told of.",),
+        notes=(Note("nothing_told"),),
     )
     for language, told in (("en", "no scene of this site"), ("ko", "판단할 수 있는 영상이 없습니다")):
         text = Reader(page(dossier(empty), words_of(language))).text

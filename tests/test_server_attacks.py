@@ -1,5 +1,6 @@
 """What was tried against the server and once worked: each attack is here, and is refused."""
 
+import asyncio
 import io
 import json
 import os
@@ -7,23 +8,33 @@ import stat
 import struct
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 from PIL import Image
 from server_archive import Found, add, client_of, put, write_scene
-from serving import app_in, client
+from serving import HERE, app_in, client
+from starlette.testclient import TestClient
 
 from pithead.card import Card
 from pithead.errors import SceneError
 from pithead.imagery import open_scene
 from pithead.rescore import Archive
+from pithead.server import audit, intake
 from pithead.server.audit import MOST
 from pithead.server.problems import Problem
-from pithead.server.routes.scenes_post import UnderWay
+from pithead.server.routes import reviews
+from pithead.server.routes.detect import pool_of
+from pithead.server.settings import Limits
+from pithead.server.under_way import UnderWay
 from pithead.server.uploads import checked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,3 +197,232 @@ def test_one_caller_with_slow_uploads_leaves_room_for_others() -> None:
             assert full.value.status_code == 503
     with under_way.one_more("eve"):
         pass
+
+
+# --- many pixels in few bytes
+
+
+def sparse_tiff(side: int) -> bytes:
+    """A TIFF of side × side grey pixels in tiles of 4096 × 4096, of which none is in the file."""
+    tiles = (-(-side // 4096)) ** 2
+    entries = [
+        (256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1),
+        (322, 4, 1, 4096), (323, 4, 1, 4096), (324, 4, tiles, 200), (325, 4, tiles, 200),
+    ]  # fmt: skip
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    head += b"".join(struct.pack("<HHII", *entry) for entry in entries) + struct.pack("<I", 0)
+    return head.ljust(200, b"\0") + b"\0" * 4 * tiles
+
+
+def test_scene_of_holes_alone_is_refused(tmp_path: Path, card: Card) -> None:
+    """Few kilobytes kept the one worker busy for hours, and the map's tiles for minutes."""
+    http = client(app_in(tmp_path, card))
+    told = {"content": sparse_tiff(100_000), "headers": {"Content-Type": "image/tiff"}}
+    answer = http.post("/v1/scenes", **told)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["title"]) == (413, "Too few bytes")
+    assert "10000000000 in 2700 bytes" in answer.json()["detail"]
+    assert not list((tmp_path / "archive" / "uploads").iterdir())
+
+
+def test_pixels_of_many_metres_are_counted_as_the_weights_see_them(tmp_path: Path, card: Card) -> None:
+    http = client(app_in(tmp_path, card))
+    stream = io.BytesIO()
+    noise().save(stream, "PNG")
+    told = {"content": stream.getvalue(), "headers": {"Content-Type": "image/png"}}
+    assert http.post("/v1/scenes?gsd_m=1000", **told).status_code == 413  # type: ignore[arg-type]
+    assert http.post("/v1/scenes?gsd_m=1", **told).status_code == 202  # type: ignore[arg-type]
+
+
+def test_how_many_pixels_a_byte_may_hold() -> None:
+    limits = Limits(tile_pixels=1000, scene_pixels=10_000, pixels_per_byte=20)
+    fine = [(1000, 1), (2000, 100), (10_000, 500)]
+    assert [limits.why_hollow(*one) for one in fine] == [None] * 3
+    assert "got 2001 in 100 bytes" in (limits.why_hollow(2001, 100) or "")
+    assert "at most 10000 pixels" in (limits.why_hollow(10_001, 10**6) or "")
+
+
+# --- the audit
+
+
+@pytest.fixture
+def reviewed(tmp_path: Path) -> tuple[TestClient, Archive, str]:
+    """A server, its archive, and the id of its one detection."""
+    archive = Archive.open(tmp_path / "archive", make=True)
+    entry = add(archive, write_scene(tmp_path / "scene.tif"), "Camp 15", "2019-03-12")
+    put(archive, entry, [Found("coal_heap", 0.7)])
+    http = client_of(tmp_path / "archive")
+    (feature,) = http.get("/v1/detections").json()["features"]
+    return http, archive, feature["id"]
+
+
+def test_nothing_is_told_that_is_not_in_the_audit(reviewed: tuple[TestClient, Archive, str]) -> None:
+    """Whoever filled the disk read all there was, and nobody knew."""
+    http, archive, detection = reviewed
+    path = archive.folder / "audit.jsonl"
+    path.unlink()
+    path.symlink_to("/dev/full")
+    for read in ("", "/summary", f"/{detection}", f"/{detection}/chip.png"):
+        answer = http.get(f"/v1/detections{read}")
+        assert (answer.status_code, answer.json()["title"]) == (503, "No audit")
+        assert answer.headers["Retry-After"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert detection not in answer.text.replace(answer.json()["instance"], "")
+    assert http.get("/v1/me").status_code == 200
+    path.unlink()
+    assert http.get("/v1/detections").status_code == 200
+
+
+def test_nothing_is_changed_while_the_audit_cannot_be_written(
+    reviewed: tuple[TestClient, Archive, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http, archive, detection = reviewed
+    monkeypatch.setattr(audit, "ROOM", 2**62)  # as on a disk that is nearly full
+    answer = http.post(f"/v1/detections/{detection}/review", json={"decision": "accept"})
+    assert (answer.status_code, answer.json()["title"]) == (503, "No audit")
+    assert not any(record.kind == "review.given" for record in archive.log.records())
+    assert http.get("/v1/detections").status_code == 200
+    monkeypatch.undo()
+    path = f"/v1/detections/{detection}/review"
+    assert http.post(path, json={"decision": "accept"}).status_code == 201
+
+
+def test_half_a_line_does_not_stay_in_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "audit.jsonl"
+    asyncio.run(audit.Audit(path).write({"a": 1}))
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[: len(data) // 2]))
+    with pytest.raises(OSError, match="space"):
+        asyncio.run(audit.Audit(path).write({"b": 2}))
+    monkeypatch.undo()
+    assert path.read_text() == '{"a": 1}\n'
+
+
+def test_line_is_there_before_the_answer(reviewed: tuple[TestClient, Archive, str]) -> None:
+    http, archive, detection = reviewed
+    path = archive.folder / "audit.jsonl"
+    before, seen = len(path.read_text().splitlines()), list[int]()
+
+    async def ask() -> None:
+        async def send(message: Any) -> None:  # noqa: ANN401
+            if message["type"] == "http.response.start":
+                seen.append(len(path.read_text().splitlines()))
+
+        async def receive() -> Any:  # noqa: ANN401
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        scope = {
+            "type": "http", "method": "GET", "path": f"/v1/detections/{detection}", "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 5), "scheme": "http",
+            "server": ("127.0.0.1", 80), "root_path": "", "http_version": "1.1",
+        }  # fmt: skip
+        await http.app(scope, receive, send)
+
+    asyncio.run(ask())
+    assert seen == [before + 1]
+    line = json.loads(path.read_text().splitlines()[-1])
+    assert (line["status"], line["counts"]) == (200, {"detections": 1})
+
+
+def test_scene_that_was_sent_is_in_the_audit_with_its_job(tmp_path: Path, card: Card) -> None:
+    http = client(app_in(tmp_path, card))
+    stream = io.BytesIO()
+    noise().save(stream, "PNG")
+    answer = http.post("/v1/scenes?gsd_m=1", content=stream.getvalue(), headers={"Content-Type": "image/png"})
+    (line,) = map(json.loads, (tmp_path / "archive" / "audit.jsonl").read_text().splitlines())
+    assert line["counts"]["job"] == answer.json()["id"]
+    assert line["counts"]["name"] == answer.json()["name"]
+
+
+# --- the disk
+
+
+@pytest.mark.parametrize("length", ["told", "not told"])
+def test_uploads_leave_room_on_the_disk(
+    tmp_path: Path, card: Card, monkeypatch: pytest.MonkeyPatch, length: str
+) -> None:
+    """Without Content-Length nobody had looked, and the disk was full to the last byte."""
+    http = client(app_in(tmp_path, card))
+    stream = io.BytesIO()
+    noise(400).save(stream, "PNG")
+    data, free = stream.getvalue(), intake.KEPT_FREE + 100_000
+    assert len(data) > 100_000
+    monkeypatch.setattr(intake, "_free", lambda _: free)
+
+    def pieces() -> Iterator[bytes]:
+        yield data
+
+    kind = {"Content-Type": "image/png"}
+    content = data if length == "told" else pieces()
+    answer = http.post("/v1/scenes?gsd_m=1", content=content, headers=kind)
+    assert answer.status_code == 507
+    uploads = tmp_path / "archive" / "uploads"
+    assert not uploads.exists() or not list(uploads.iterdir())
+    free += len(data)
+    assert http.post("/v1/scenes?gsd_m=1", content=data, headers=kind).status_code == 202
+
+
+# --- redrawn
+
+
+def test_what_is_redrawn_stays_in_its_scene(reviewed: tuple[TestClient, Archive, str]) -> None:
+    """An outline round the whole Earth was every site's, and the map's."""
+    http, archive, detection = reviewed
+    west, south, east, north = http.get("/v1/scenes").json()["scenes"][0]["bounds"]
+    width, height = east - west, north - south
+
+    def draw(*corners: float) -> int:
+        geometry = json.loads(shapely.to_geojson(shapely.box(*corners)))
+        given = {"decision": "redraw", "geometry": geometry}
+        return http.post(f"/v1/detections/{detection}/review", json=given).status_code
+
+    assert draw(-180, -85, 180, 85) == 422
+    assert draw(west, south, east + 5 * width, north) == 422
+    assert not any(record.kind == "review.given" for record in archive.log.records())
+    assert draw(west, south, east, north + 0.09 * height) == 201
+
+
+def test_scene_across_the_antimeridian_has_its_outlines_too() -> None:
+    row: Any = {"scene_west": 179.9, "scene_south": 10.0, "scene_east": -179.9, "scene_north": 10.2}
+    around = reviews._around(row)
+    assert around.bounds == pytest.approx((179.88, 9.98, 180.12, 10.22))
+    across = shapely.Polygon([(179.95, 10.1), (-179.95, 10.1), (-179.95, 10.15), (179.95, 10.15)])
+    assert around.covers(reviews._eastward(across))
+    assert not around.covers(reviews._eastward(shapely.box(-180, 10, 179, 10.2)))
+
+
+# --- slow bodies
+
+
+def test_slow_bodies_keep_no_place_from_others(tmp_path: Path, card: Card) -> None:
+    """One client held 24 of the 32 places of /v1/detect by sending a byte now and then."""
+    app = app_in(tmp_path, card, limits=Limits(waiting=2, waiting_of_one=2))
+    stream = io.BytesIO()
+    noise(256).save(stream, "PNG")
+    go = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield stream.getvalue()[:100]
+        await go.wait()
+        yield stream.getvalue()[100:]
+
+    async def test() -> list[int]:
+        async with sender(app, "127.0.0.1") as eve, sender(app, "127.0.0.2") as aigul:
+            slow = [asyncio.create_task(eve.post("/v1/detect?gsd_m=0.6", content=slowly())) for _ in range(2)]
+            while pool_of(app).bodies.count < 2:  # noqa: ASYNC110 (the server has no event for a test)
+                await asyncio.sleep(0.01)
+            assert pool_of(app).waiting == 0
+            third = await eve.post("/v1/detect?gsd_m=0.6", content=slowly())
+            other = await aigul.post("/v1/detect?gsd_m=0.6", content=stream.getvalue())
+            go.set()
+            answers = [third, other, *await asyncio.gather(*slow)]
+        await pool_of(app).close()
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(test()) == [429, 200, 200, 200]
+    lines = [json.loads(line) for line in (tmp_path / "archive" / "audit.jsonl").read_text().splitlines()]
+    assert [line["counts"].get("detections") for line in lines] == [None, 0, 0, 0]
+    assert all(len(line["counts"]["sha256"]) == 64 for line in lines[1:])
+
+
+def sender(app: FastAPI, address: str) -> AsyncClient:
+    return AsyncClient(transport=ASGITransport(app, client=(address, 50_000)), base_url=HERE, timeout=60)

@@ -1,14 +1,15 @@
 """POST /v1/detect and the processes behind it, with a model that answers what the test wants."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import numpy as np
@@ -236,6 +237,20 @@ def test_what_is_no_image_is_refused(run: Callable[..., Any], request_: dict[str
     run(test)
 
 
+def test_a_full_disk_is_told(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def full() -> Iterator[IO[bytes]]:
+        with Path("/dev/full").open("wb") as file:
+            yield file
+
+    async def test(client: Client) -> None:
+        monkeypatch.setattr("pithead.server.routes.detect.TemporaryFile", full)
+        answer = await post(client, png(), gsd_m=0.6)
+        assert answer.status_code == 507, answer.text
+
+    run(test)
+
+
 def test_bytes_and_pixels_have_limits(run: Callable[..., Any]) -> None:
     async def test(client: Client) -> None:
         assert (await post(client, png(300), gsd_m=0.6)).status_code == 413
@@ -370,6 +385,18 @@ def test_processes_that_were_killed_while_idle_are_replaced(run: Callable[..., A
         assert (await post(client, png(), gsd_m=0.6)).status_code == 200
 
     run(test)
+
+
+def test_who_goes_away_while_processes_start_keeps_nobody_from_them(run: Callable[..., Any]) -> None:
+    async def test(client: Client) -> None:
+        first = asyncio.create_task(post(client, png(), gsd_m=0.6))
+        await until(lambda: len(processes(client)) == 2)
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        assert (await post(client, png(), gsd_m=0.6)).status_code == 200
+
+    run(test, answer_s=20)
 
 
 def processes(client: Client) -> list[pools.Scanner]:

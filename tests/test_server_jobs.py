@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -388,6 +390,8 @@ def test_what_is_no_scene_is_refused_and_leaves_nothing(
         (422, {"files": {"scene": ("a.tif", data)}, "data": {"acquired": "soon"}}),
         (422, {"files": {"scene": ("a.tif", data)}, "data": {"acquired": "0001-01-01T00:00:00+14:00"}}),
         (422, {"files": {"scene": ("a.tif", data)}, "data": {"gsd_m": "inf"}}),
+        (422, {"files": {"scene": ("a.tif", data)}, "data": {"date": "2019-03-12"}}),  # it is `acquired`
+        (422, {"content": data, "headers": raw, "params": {"date": "2019-03-12"}}),
         (422, {"files": {"scene": ("a.tif", data)}, "data": {"site": "a\x1bb"}}),
         (400, {"files": {"image": ("a.tif", data)}}),
         (400, {"content": data, "headers": {"Content-Type": "multipart/form-data"}}),
@@ -510,7 +514,10 @@ def ended(client: TestClient, key: str, seconds: float = 60) -> dict[str, Any]:
     raise AssertionError(f"expected the job to end within {seconds} s, it says {job}")
 
 
-def test_what_was_found_goes_out_as_files(settings: Settings, card: Card, tmp_path: Path) -> None:
+def test_what_was_found_goes_out_as_files(
+    settings: Settings, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     files = {"scene": ("camp.tif", tiff(tmp_path))}
     with client_of(settings, card) as client:
         posted = client.post("/v1/scenes", files=files, data={"site": "Camp 15", "acquired": "2019-03-12"})
@@ -523,6 +530,8 @@ def test_what_was_found_goes_out_as_files(settings: Settings, card: Card, tmp_pa
         assert (same["state"], same["scene"]) == ("done", done["scene"])
         check_lonlat(client, done, tmp_path)
         check_pixels(client, other, tmp_path)
+        check_full(client, done, monkeypatch)
+    assert not list(tmp_path.glob("pithead-*"))
     archive = Archive.open(settings.archive)
     known = {entry.id: entry for entry in archive.catalog.scenes()}[done["scene"]]
     assert (known.acquired and known.acquired.year, known.sensor, known.sites) == (2019, "WV02", ("Camp 15",))
@@ -565,6 +574,16 @@ def check_pixels(client: TestClient, job: dict[str, Any], folder: Path) -> None:
     assert gpd.read_parquet(io.BytesIO(files["parquet"])).crs is None
 
 
+def check_full(client: TestClient, job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        answer = client.get(f"/v1/jobs/{job['id']}/detections?format=parquet")
+    assert answer.status_code == 507, answer.text
+
+
 def fetched(client: TestClient, job: dict[str, Any], kind: str) -> bytes:
     """A download; asked for twice it is the same bytes."""
     first, second = (
@@ -574,6 +593,8 @@ def fetched(client: TestClient, job: dict[str, Any], kind: str) -> bytes:
     assert first.content == second.content
     assert first.headers["etag"] == second.headers["etag"]
     assert first.headers["content-disposition"].startswith("attachment")
+    part = client.get(first.request.url, headers={"Range": "bytes=x-"})
+    assert (part.status_code, part.content) == (200, first.content)
     return first.content
 
 

@@ -185,7 +185,7 @@ def test_an_audit_that_cannot_be_written_stands_in_the_servers_log(
 ) -> None:
     app = with_routes(app_in(tmp_path, card))
     settings_in(tmp_path).audit.mkdir()
-    assert client(app).get("/v1/detections/7/near").status_code == 200
+    assert client(app).get("/v1/detections/7/near").status_code == 503
     assert '"ids": {"number": "7"}' in caplog.text
 
 

@@ -1,6 +1,7 @@
 """The mirror of the archive: it has what catalogue, store and log have, whatever happened in between."""
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from pithead.errors import EvidenceError
 from pithead.rescore import Archive
 from pithead.review import Answer, give_all, reviews, settled
 from pithead.server.database import Database
-from pithead.server.mirror import SCHEMA, Mirror, Served
+from pithead.server.mirror import SCHEMA, Mirror, Served, runs
 from pithead.server.mirror.doubt import Doubt
 from pithead.server.mirror.scenes import slugs_of
 from pithead.server.problems import Problem
@@ -189,8 +190,29 @@ def test_a_damaged_run_keeps_no_other_out(
     bad = put(archive, add(archive, write_scene(tmp_path / "a.tif")), [HEAP])
     put(archive, add(archive, write_scene(tmp_path / "b.tif", 5)), [HEAD])
     (archive.folder / "store" / bad.file).write_bytes(b"PAR1 and no more")
+    other = put(archive, add(archive, write_scene(tmp_path / "c.tif", 6)), [HEAP])
+    record = archive.folder / "store" / other.name
+    record.write_bytes(record.read_bytes().replace(other.scene_sha256.encode(), b"0" * 64))
     mirror.fresh()
     assert [row[0] for row in shown(database)] == ["mine_head"]
+
+
+def test_a_damaged_run_is_tried_again_after_a_minute_and_not_before(
+    archive: Archive, mirror: Mirror, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = put(archive, add(archive, write_scene(tmp_path / "a.tif")), [HEAP])
+    path = archive.folder / "store" / bad.file
+    whole = path.read_bytes()
+    path.write_bytes(b"PAR1 and no more")
+    time.sleep(0.6)  # the files of the archive are at rest
+    mirror.fresh()
+    monkeypatch.setattr(Mirror, "_update", lambda *_, **__: pytest.fail("nothing is new"))
+    mirror.fresh()
+    monkeypatch.undo()
+    path.write_bytes(whole)
+    monkeypatch.setattr(runs, "AGAIN_S", 0.0)
+    mirror.fresh()
+    assert [row[0] for row in shown(database)] == ["coal_heap"]
 
 
 # --- what people say

@@ -129,6 +129,7 @@ def test_scenes_are_chosen_by_site_place_and_time(client: TestClient) -> None:
     assert names("from=2015-04-03") == "b"
     assert names("to=2019-03-11") == "a"
     assert names("to=2015-04-02T02:59:59Z") == ""
+    assert names("from=0001-01-01&to=9999-12-31") == "ba"
 
 
 def test_pages_of_scenes_are_the_list(client: TestClient) -> None:
@@ -251,6 +252,7 @@ def test_a_box_has_what_meets_it_however_it_is_looked_up(
     [
         "bbox=1,2,3", "bbox=a,b,c,d", "bbox=nan,0,1,1", "bbox=0,2,1,1", "bbox=0,0,181,1", "bbox=0,-91,1,1",
         "min_score=2", "max_score=nan", "from=yesterday", "to=2019-13-01", "review=maybe", "order=size",
+        "from=0001-01-01T00:00:00%2B05:00", "to=9999-12-31T23:59:59-05:00",
         "limit=0", "limit=many", "cursor=x", "cursor=%00", "cursor=WyJpZCJd", "klass=heap",
         "cursor=WyJpZCIsWzFdXQ",
     ],
@@ -493,6 +495,9 @@ def test_what_is_redrawn_is_shown_and_measured_as_drawn(own_client: TestClient, 
     facts = told["properties"]
     assert [facts["length_m"], facts["width_m"]] == pytest.approx([40.016, 20.008], abs=0.02)
     assert facts["area_m2"] == pytest.approx(800.64, rel=2e-3)
+    middle = [facts["centre_lon"], facts["centre_lat"]]
+    assert middle == pytest.approx(drawn.centroid.coords[0], abs=1e-8)
+    assert (facts["centre_x_px"], facts["centre_y_px"]) == (None, None)
     (review,) = reviews(own.log).values()
     assert review.geometry.equals_exact(drawn, 1e-12)
     # And a comparison of weights takes it as it does any review.
@@ -511,9 +516,10 @@ def test_what_lies_nowhere_may_be_redrawn_too(own_client: TestClient, own: Archi
     (heap,) = get(own_client, f"/v1/detections?scene={flat}")["features"]
     corners = to_screen([[90, 90], [190, 90], [190, 130], [90, 130]], (0.5, 0.5)).tolist()
     geometry = {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
-    answer = own_client.post(
-        f"/v1/detections/{heap['id']}/review", json={"decision": "redraw", "geometry": geometry}
-    )
+    said = {"decision": "redraw", "geometry": geometry}
+    both = own_client.post(f"/v1/detections/{heap['id']}/review", json={**said, "class": "mine_head"})
+    assert both.status_code == 422, both.text
+    answer = own_client.post(f"/v1/detections/{heap['id']}/review", json=said)
     assert answer.status_code == 201, answer.text
     (review,) = reviews(own.log).values()
     assert review.frame == "px"
@@ -525,6 +531,11 @@ def test_what_lies_nowhere_may_be_redrawn_too(own_client: TestClient, own: Archi
         .equals_exact(shapely.Polygon(corners).normalize(), 1e-6)
     )
     assert [told["properties"][name] for name in ("length_m", "width_m", "area_m2")] == [50.0, 20.0, 1000.0]
+    assert [told["properties"][name] for name in ("centre_x_px", "centre_y_px")] == [140.0, 110.0]
+    middle = to_screen([140, 110], (0.5, 0.5)).tolist()
+    assert [told["properties"][name] for name in ("centre_lon", "centre_lat")] == pytest.approx(
+        middle, abs=1e-7
+    )
     shown = get(own_client, f"/v1/detections/{heap['id']}")["reviews"][0]["geometry"]
     assert shapely.geometry.shape(shown).equals_exact(shapely.geometry.shape(told["geometry"]), 1e-9)
 

@@ -1,10 +1,12 @@
 """The worker beside the server: whatever is killed whenever, each job is done once, with the same bytes."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -30,7 +32,7 @@ from pithead.server.download import Format, rows_of, write
 from pithead.server.jobs import Draft, Job
 from pithead.server.scoring import Scorer
 from pithead.server.settings import Settings
-from pithead.server.worker import Worker, alone, environment, start_worker
+from pithead.server.worker import Keeper, Worker, alone, environment, start_worker
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAPS = [[128, 128, 60, 30, 0.3, 0.9, 1], [60, 190, 40, 20, 0, 0.4, 0]]
@@ -268,6 +270,27 @@ def test_a_worker_that_dies_is_started_again(slow: Path, tmp_path: Path) -> None
     assert told(settings).count("run.finished") == 1
 
 
+def test_a_worker_is_started_once_there_is_a_process_to_spare(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tries = subprocess.Popen, list[list[str]]()
+
+    def popen(command: list[str], **how: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
+        tries.append(command)
+        if len(tries) == 2:
+            raise BlockingIOError(errno.EAGAIN, "no process to spare")
+        return real([sys.executable, "-c", "import sys; sys.stdin.read()"], **how)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setattr("pithead.server.worker._LONGEST_S", 0.1)
+    keeper = Keeper(settings)
+    try:
+        os.kill(keeper.pid, signal.SIGKILL)
+        until(lambda: len(tries) == 3 and keeper.alive)
+    finally:
+        keeper.stop()
+
+
 def test_an_archive_has_one_worker(tmp_path: Path) -> None:
     never, now = threading.Event(), threading.Event()
     now.set()
@@ -338,7 +361,15 @@ def test_a_running_job_ends_when_it_is_cancelled(
 def test_a_job_waits_while_another_run_holds_the_archive(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = uploaded(settings, SMALL)
+    key, later = uploaded(settings, SMALL), uploaded(settings, SMALL)
+    claimed: list[str | None] = []
+    done = jobs.finish
+
+    def finish(connection: sqlite3.Connection, *told: Any) -> None:  # noqa: ANN401
+        claimed.append(jobs.get(connection, later).note)  # type: ignore[union-attr]
+        done(connection, *told)
+
+    monkeypatch.setattr(jobs, "finish", finish)
     with contextlib.ExitStack() as held:
         held.enter_context(Archive.open(settings.archive).alone())
         with at_work(settings, monkeypatch):
@@ -348,7 +379,9 @@ def test_a_job_waits_while_another_run_holds_the_archive(
             assert job.note == "waits: another run holds the archive, such as inference/rescore.py"
             held.close()
             job = ended(database, key)
+            ended(database, later)
     assert (job.state, job.note) == ("done", None)
+    assert claimed == [None, None]  # who waits for the turn alone says so
 
 
 # --- what goes wrong, in this process
@@ -481,7 +514,6 @@ def test_bytes_that_are_known_are_one_scene_and_what_is_known_stays(
     [known] = archive.catalog.scenes()
     assert (known.href, known.copies, known.sensor, known.sites) == (str(path), (), "WV02", ("Camp 15",))
     # Nobody needs the second copy.
-    scoring.sweep_uploads(settings, database)
     assert not list(settings.uploads.rglob("*.tif"))
 
 

@@ -17,10 +17,13 @@ from pithead.geometry import ground_length_m
 from pithead.sites import Frame, Measure, Shift, Sighting, State, View
 from pithead.sites.following import follow, tracks_of
 from pithead.sites.linking import link
-from pithead.sites.presence import Look, Pace, draw, pace_of
-from pithead.sites.quantities import heap_volume_m3, interval, share_seen, sums_of, tracks_within
+from pithead.sites.look import Look, by_size
+from pithead.sites.pace import Pace, pace_of
+from pithead.sites.presence import Rates, draw, drawings_of
+from pithead.sites.quantities import heap_volume_m3, interval, seen_of, sums_of, tracks_within
 from pithead.sites.shift import Offset, settled, shifted
-from pithead.sites.states import hidden_by, state_of
+from pithead.sites.states import hidden_by, state_of, visible_ground
+from pithead.sites.together import together_of
 from pithead.sites.weights import drawn
 
 SITE = shapely.box(-500, -500, 500, 500)
@@ -227,16 +230,24 @@ def test_rakes_on_one_place_of_a_siding_are_linked_and_others_are_not() -> None:
 def look(seen: list[bool], recall: float, draws: int, odds: float = 1.0) -> Look:
     flags = np.array(seen)
     none = np.zeros(len(seen), np.bool_)
-    return Look(flags, ~flags, none, none, np.full((len(seen), draws), recall), np.full(draws, odds))
+    each = np.full((len(seen), draws), recall)
+    return Look(flags, ~flags, none, none, none, each, np.full(draws, odds))
+
+
+def rates(odds: float, alarm: float, draws: int, views: int = 1, dispersion: float = 1.0) -> Rates:
+    """Of a class with so many false alarms, measured on scenes of ten things; and how these go together."""
+    together = together_of(replace(errors(), recall_dispersion=dispersion, scenes=MANY // 10))
+    each = np.full(draws, alarm)
+    return Rates(np.full(draws, odds), each, together, np.full((views, draws), 0.5))
 
 
 def test_of_one_date_the_score_says_how_likely_a_thing_is_there() -> None:
     draws = 20_000
-    pace = Pace(np.full(draws, 0.5), np.zeros((0, draws)))
-    odds = np.full(draws, 4.0)  # of 5 that are found, 4 are right
+    pace = Pace(np.full(draws, 0.5), np.zeros((0, draws)), np.full(draws, 3.0))
+    known, many = rates(4.0, 1e-5, draws), np.ones((1, draws))  # of 5 that are found, 4 are right
     for p in (0.2, 0.5, 0.9):
         stated = look([True], 0.9, draws, odds=p / (1 - p) / 4.0)
-        there = draw(stated, pace, odds, np.full(draws, 1e-5), np.random.default_rng(3)).there
+        there = draw(stated, pace, known, many, np.random.default_rng(3)).there
         assert there.mean() == pytest.approx(p, abs=0.01)
 
 
@@ -244,9 +255,11 @@ def test_drawn_paths_are_those_of_all_paths_weighed_one_by_one() -> None:
     """A share of time of 0.4, staying 0.7 and 0.2, recall 0.8: seen, missed, seen; surely real."""
     draws, share, stays, recall, alarm = 40_000, 0.4, (0.7, 0.2), 0.8, 0.01
     seen = [True, False, True]
-    pace = Pace(np.full(draws, share), np.repeat(np.array(stays)[:, None], draws, axis=1))
+    kept = np.repeat(np.array(stays)[:, None], draws, axis=1)
+    pace = Pace(np.full(draws, share), kept, np.full(draws, 3.0))
     given_ = look(seen, recall, draws, odds=1e9)  # surely real
-    drawn_ = draw(given_, pace, np.ones(draws), np.full(draws, alarm), np.random.default_rng(5)).there
+    many = np.ones((3, draws))
+    drawn_ = draw(given_, pace, rates(1.0, alarm, draws), many, np.random.default_rng(5)).there
     weights = {}
     for path in product((0, 1), repeat=3):
         weight = share if path[0] else 1 - share
@@ -267,21 +280,84 @@ def test_drawn_paths_are_those_of_all_paths_weighed_one_by_one() -> None:
 def test_as_many_are_missed_as_recall_says() -> None:
     """On one date 8 of 10 are found: for each that is found, a quarter of one is missed."""
     draws = 40_000
-    pace = Pace(np.full(draws, 0.6), np.zeros((0, draws)))
+    pace = Pace(np.full(draws, 0.6), np.zeros((0, draws)), np.full(draws, 3.0))
     yes, no = np.array([True]), np.array([False])
-    sure = Look(yes, no, yes, no, np.full((1, draws), 0.8), np.ones(draws))
-    unseen = draw(sure, pace, np.ones(draws), np.full(draws, 1e-5), np.random.default_rng(7)).unseen
+    sure = Look(yes, no, yes, no, no, np.full((1, draws), 0.8), np.ones(draws))
+    many = np.ones((1, draws))
+    unseen = draw(sure, pace, rates(1.0, 1e-5, draws), many, np.random.default_rng(7)).unseen
     assert unseen.mean() == pytest.approx(0.25, abs=0.02)
 
 
 def test_what_stays_is_told_from_what_comes_and_goes() -> None:
     years = np.ones(9)
     rng = np.random.default_rng(0)
-    steady = pace_of([look([True] * 10, 0.9, 1) for _ in range(5)], years, rng, 500)
-    flicker = pace_of([look([True, False] * 5, 0.9, 1) for _ in range(5)], years, rng, 500)
+    odds = np.full(1, 100.0)
+    steady = pace_of([look([True] * 10, 0.9, 1) for _ in range(5)], years, odds, rng, 500)
+    flicker = pace_of([look([True, False] * 5, 0.9, 1) for _ in range(5)], years, odds, rng, 500)
     assert steady.stays.mean() > 0.6
     assert flicker.stays.mean() < 0.2
     assert steady.share.mean() > flicker.share.mean()
+
+
+def test_places_of_false_alarms_do_not_make_things_come_and_go() -> None:
+    """Five that stay, and ten places with one sighting each that scores hold for nothing."""
+    years, rng = np.ones(9), np.random.default_rng(0)
+    stays = [look([True] * 10, 0.9, 1, odds=5.0) for _ in range(5)]
+    alarms = [look([n == k for n in range(10)], 0.9, 1, odds=0.02) for k in range(10)]
+    without = pace_of(stays, years, np.full(1, 5.0), rng, 2000)
+    beside = pace_of([*stays, *alarms], years, np.full(1, 5.0), rng, 2000)
+    assert beside.stays.mean() > 0.9 * without.stays.mean()
+    assert beside.again.mean() > without.again.mean()  # they did not come again
+
+
+def test_a_thing_that_another_covers_since_is_no_false_alarm_for_that() -> None:
+    draws = 4000
+    pace = Pace(np.full(draws, 0.5), np.full((5, draws), 0.99), np.full(draws, 3.0))
+    seen = np.array([True, True, True, False, False, False])
+    none, each = np.zeros(6, np.bool_), np.full((6, draws), 0.9)
+    known, many = rates(4.0, 1e-4, draws), np.ones((6, draws))
+    merged = Look(seen, none, none, none, ~seen, each, np.ones(draws))
+    gone = Look(seen, ~seen, none, none, none, each, np.ones(draws))
+    told, other = (draw(one, pace, known, many, np.random.default_rng(1)) for one in (merged, gone))
+    assert told.real.mean() == pytest.approx(0.955, abs=0.01)  # odds of 4 · 0.8 · 0.99 / 0.15
+    assert other.real.mean() < 0.9
+    assert not told.there[:, 3:].any()  # it is not there by itself
+
+
+def test_recall_in_scenes_varies_as_much_as_the_card_says() -> None:
+    """100,000 things in 10,000 scenes; a variance of 2.8 times chance is a correlation of 1.8 / 9."""
+    card = replace(errors(recall=0.8), scenes=10_000, recall_dispersion=2.8)
+    both = together_of(card)
+    assert both.correlation == pytest.approx(0.2)
+    rows = both.recalls[both.rows_of(np.array(0.8))]
+    mean = (rows * both.weights).sum()
+    assert mean == pytest.approx(0.8, abs=0.005)
+    assert (both.weights * (rows - mean) ** 2).sum() == pytest.approx(0.2 * 0.8 * 0.2, rel=0.05)
+    assert not together_of(errors()).alike
+
+
+def test_where_a_scene_misses_what_is_there_it_may_miss_another() -> None:
+    """The last but one of six dates does not show one of six heaps, or none of them."""
+    one = [look([True] * 4 + [False, True], 0.9, 2000, odds=50.0)]
+    shown = [look([True] * 6, 0.9, 2000, odds=50.0) for _ in range(5)]
+    ends = [look([True] * 4 + [False, False], 0.9, 2000, odds=50.0)]
+    chances = {}
+    for name, dispersion in (("alone", 1.0), ("together", 4.0)):
+        known = rates(5.0, 1e-5, 2000, 6, dispersion)
+        for what, looks in (("seen", [*ends, *shown]), ("missed", [*ends, *one * 5])):
+            told = drawings_of(looks, np.full(5, 2.0), known, np.random.default_rng(2))
+            chances[name, what] = float(told.drawings[0].there[:, 4].mean())
+    assert chances["together", "missed"] > 1.5 * chances["alone", "missed"]
+    assert chances["together", "missed"] > 2 * chances["together", "seen"]
+
+
+def test_an_unusual_size_tells_false_alarms_from_things() -> None:
+    large = [replace(look([True] * 4, 0.9, 10), size=6.5) for _ in range(8)]
+    small = [replace(look([True, False, False, False], 0.9, 10), size=5.0) for _ in range(8)]
+    told = by_size([*large, *small], [0.95] * 8 + [0.3] * 8)
+    assert float(told[0].score_odds[0]) > 1 > float(told[-1].score_odds[0])
+    lines = [look([True], 0.9, 10)] * 3
+    assert by_size(lines, [0.5] * 3) == lines
 
 
 # --- states
@@ -305,16 +381,17 @@ def test_why_a_thing_cannot_be_seen() -> None:
     place = shapely.box(0, 0, 20, 20)
     cloud = shapely.box(-50, -50, 10, 50)
     clouded = view(0, hidden=((cloud, "cloud"),))
-    assert hidden_by(clouded, "coal_heap", place, errors()) == "cloud"
-    assert hidden_by(clouded, "coal_heap", shapely.box(30, 0, 50, 20), errors()) is None
+    assert hidden_by(clouded, place, errors()) == "cloud"
+    assert hidden_by(clouded, shapely.box(30, 0, 50, 20), errors()) is None
     # The scene shows everything 25 m too far west, so the cloud hides what lies 25 m farther east.
     shifted_ = replace(clouded, shift=Shift(-25.0, 0.0, 0.5))
-    assert hidden_by(shifted_, "coal_heap", shapely.box(30, 0, 50, 20), errors()) == "cloud"
+    assert hidden_by(shifted_, shapely.box(30, 0, 50, 20), errors()) == "cloud"
     snow = view(0, hidden=((SITE, "snow"),))
-    assert hidden_by(snow, "coal_heap", place, errors()) == "snow"
-    assert hidden_by(snow, "mine_head", place, errors("mine_head")) is None
-    assert hidden_by(view(0, gsd_m=2.0), "coal_heap", place, errors()) == "too_coarse"
-    assert hidden_by(view(0), "coal_heap", shapely.box(490, 0, 510, 20), errors()) == "outside"
+    assert hidden_by(snow, place, errors()) == "snow"
+    assert visible_ground(snow, "coal_heap").is_empty
+    assert visible_ground(snow, "mine_head").equals(snow.looked)  # what is seen in snow is there
+    assert hidden_by(view(0, gsd_m=2.0), place, errors()) == "too_coarse"
+    assert hidden_by(view(0), shapely.box(490, 0, 510, 20), errors()) == "outside"
 
 
 # --- sums
@@ -325,7 +402,7 @@ def measured(
 ) -> list[Measure]:
     rng = np.random.default_rng(11)
     followed = follow(views, cls, None if of is None else drawn(of, rng), site, rng)
-    return list(sums_of(name, followed, views, [share_seen(one, cls, site) for one in views], rng).measures)
+    return list(sums_of(name, followed, views, [seen_of(one, cls, site) for one in views], rng).measures)
 
 
 def test_heaps_that_every_date_shows_are_counted_and_measured() -> None:

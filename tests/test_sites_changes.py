@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry.base import BaseGeometry
 from test_sites import SITE, errors, heap, ring, view
 
 from pithead.catalog import Site
 from pithead.errors import CatalogError, OptionError
-from pithead.sites import Change, Chronicle, Frame, Rule, View
+from pithead.sites import Change, Chronicle, Frame, Rule, Sighting, View
 from pithead.sites.chronicle import tell
 from pithead.sites.fence import tolerance_m
 from pithead.sites.signs import read_rules
@@ -72,6 +75,62 @@ def test_under_cloud_a_track_neither_ends_nor_vanishes() -> None:
     assert [state.kind for state in track.states] == ["present", "present", "not_observable"]
     assert track.states[2].reason == "cloud"
     assert not history.changes
+
+
+def test_a_heap_that_is_surely_two_has_split_and_one_at_the_edge_perhaps() -> None:
+    def wide(name: str, left: float, right: float, y: float = 0.0) -> Sighting:
+        shape = shapely.box(left, y - 8, right, y + 8)
+        return Sighting(name, "coal_heap", 0.95, 0.95, shape, shape.area, right - left, 16.0)
+
+    def dates(x: float) -> list[View]:
+        whole = [view(n, wide(f"w{n}", x - 40, x + 40)) for n in range(3)]
+        parts = [view(n, wide(f"l{n}", x - 40, x - 4), wide(f"r{n}", x + 4, x + 40)) for n in range(3, 6)]
+        return [*whole, *parts]
+
+    (split,) = [one for one in told(*dates(0)).changes if one.kind == "split"]
+    assert (split.before, split.after, split.sure) == (2, 3, True)
+    (edge,) = [one for one in told(*dates(458)).changes if one.kind == "split"]
+    assert not edge.sure  # the scene ends a metre from it
+
+
+def test_what_snow_keeps_from_being_seen_is_not_gone() -> None:
+    heads = [heap(f"h{n}", 0, 0, size=60.0, p=0.97, cls="mine_head") for n in range(4)]
+    clear = [view(n, one, ring(f"f{n}", square())) for n, one in enumerate(heads)]
+    for hidden, gone in (((), True), (((SITE, "snow"),), False)):
+        history = told(*clear, view(4, hidden=hidden))
+        kinds = {one.kind for one in history.changes if one.sure}
+        assert ("span_vanished" in kinds) is gone
+        if not gone:
+            assert {track.states[4].reason for track in history.tracks} == {"snow"}
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_grounds_that_touch_or_cross_themselves_are_no_trouble(seed: int) -> None:
+    """Covers on a grid share edges and corners; some are bow ties, some lines, some hide all."""
+    rng = np.random.default_rng(seed)
+
+    def cover() -> BaseGeometry:
+        x, y = rng.integers(-5, 5, 2) * 100
+        kind = int(rng.integers(5))
+        box = shapely.box(x, y, x + 100 * rng.integers(1, 4), y + 100)
+        bow = shapely.Polygon([(x, y), (x + 200, y + 200), (x + 200, y), (x, y + 200)])
+        mixed = shapely.GeometryCollection([box, shapely.LineString([(x, y), (x - 100, y)])])
+        covers: list[BaseGeometry] = [box, bow, mixed, SITE, shapely.GeometryCollection()]
+        return covers[kind]
+
+    reasons = ("cloud", "snow", "nodata")
+    views = [
+        view(
+            n,
+            heap(f"a{n}", 0, 0),
+            ring(f"r{n}", square(200.0 + 40 * rng.integers(3))),
+            hidden=tuple((cover(), reasons[int(rng.integers(3))]) for _ in range(int(rng.integers(4)))),
+        )
+        for n in range(5)
+    ]
+    history = tell(Site("Camp"), Frame(129.0, 40.0), views, SITE, KNOWN, draws=50)
+    assert len(history.quantities["heaps"]) == 5
 
 
 def square(right: float = 200.0) -> shapely.Polygon:

@@ -31,7 +31,7 @@ def ground(seed: int = 0, side: int = 300) -> Floats:
 
 def picture(light: Floats, valid: npt.NDArray[np.bool_] | None = None) -> Picture:
     shown = np.ones(light.shape, np.bool_) if valid is None else valid
-    return Picture(light, light, shown, -300.0, 300.0, 2.0)
+    return Picture(light, light, light, shown, -300.0, 300.0, 2.0)
 
 
 def pearson(
@@ -83,9 +83,35 @@ def test_clouds_and_what_holds_no_data_are_found_and_nothing_else() -> None:
     assert found["nodata"].area == pytest.approx(600 * 80, rel=0.25)
 
 
+def snowed(seed: int = 0, white: float = 190.0, colour: float = 4.0) -> Picture:
+    """The ground with snow on half of it, in patches."""
+    patches = gaussian_filter(np.random.default_rng(seed + 90).normal(0, 1, (300, 300)), 12) > 0
+    light = np.where(patches, white, 0.6 * ground(seed))
+    return Picture(light, light - colour / 2, light + colour / 2, np.ones(light.shape, np.bool_), 0, 0, 2.0)
+
+
+def test_snow_is_white_and_bare_ground_is_not() -> None:
+    assert blocks_of(snowed()).snow == pytest.approx(190, abs=5)
+    assert [why for _, why in hidden_in(snowed(), None)] == ["snow"]
+    assert blocks_of(picture(ground())).snow is None
+    assert blocks_of(snowed(colour=120)).snow is None  # yellow fields beside dark woods
+
+
+def test_over_snow_only_what_is_brighter_is_cloud() -> None:
+    some = snowed(white=170.0)
+    light = some.light.copy()
+    light[60:140, 60:140] = 245.0
+    clouded = Picture(light, light - 2, light + 2, some.valid, 0, 0, 2.0)
+    blocks = blocks_of(clouded)
+    assert blocks.snow is not None
+    assert cells_of(blocks.cloud, clouded)[64:128, 64:128].all()
+    assert cells_of(blocks.cloud, clouded).mean() < 0.2
+    assert not blocks_of(some).cloud.any()
+
+
 def test_haze_is_where_nothing_is_dark() -> None:
     light = ground()
-    everything = ~blocks_of(picture(light))[1]
+    everything = ~blocks_of(picture(light)).cloud
     assert veil(picture(light), None, everything) < 0.5
     hazy = picture(180 + light * 0.15)
     assert veil(hazy, None, everything) > 0.9
@@ -93,7 +119,7 @@ def test_haze_is_where_nothing_is_dark() -> None:
 
 
 def test_blocks_become_cells() -> None:
-    blocks, _ = blocks_of(picture(ground()))
+    blocks = blocks_of(picture(ground())).blank
     assert blocks.shape == (19, 19)
     assert cells_of(~blocks, picture(ground())).all()
 

@@ -62,7 +62,7 @@ class Discretion:
         # Narrower towards the poles, by the latitude of the cell: that of the site would tell of it.
         wide = min(step / max(math.cos(math.radians(told_lat)), 1e-3), 360.0)
         told_lon = (math.floor(lon / wide) + 0.5) * wide
-        digits = max(0, math.ceil(-math.log10(step / 2)))
+        digits = max(0, math.ceil(-math.log10(step / 20)))  # else rounding would leave the cell
         return round(min(told_lon, 180.0), digits), round(told_lat, digits)
 
     def scene(self, scene: str) -> str:

@@ -9,7 +9,7 @@ from pithead.report.discretion import Discretion
 from pithead.report.pictures import Picture, Square, change_squares, cut, site_square
 from pithead.report.sources import Sources, sources_of
 from pithead.rescore import Archive
-from pithead.sites import Change, Chronicle
+from pithead.sites import Change, Chronicle, Note
 
 PICTURES = 40
 """Changes that are shown before and after, without a word."""
@@ -39,10 +39,13 @@ class Dossier:
     """Scenes of the site that have no view; notes may name them."""
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """What cannot be said, with scenes as they may be named."""
         scenes = {*self.unknown_scenes, *(one.scene for one in self.chronicle.views)}
-        return tuple(self.discretion.text(note, scenes) for note in self.chronicle.notes)
+        return tuple(
+            Note(note.code, {key: self.discretion.text(value, scenes) for key, value in note.values.items()})
+            for note in self.chronicle.notes
+        )
 
     @property
     def place(self) -> tuple[float, float] | None:

@@ -164,10 +164,6 @@ def _map(dossier: Dossier, words: Words) -> str:
 
 
 def _unsaid(dossier: Dossier, words: Words) -> str:
-    """Notes; those that the language has no words for stay English, and say so."""
-    lines = []
-    for note in dossier.notes:
-        told = words.told(note)
-        foreign = ' lang="en"' if told is None else ""
-        lines.append(f"<li{foreign}>{escape(note if told is None else told)}</li>")
+    """What cannot be said, and why."""
+    lines = [f"<li>{escape(words.note(note))}</li>" for note in dossier.notes]
     return f"<ul>{''.join(lines)}</ul>" if lines else ""

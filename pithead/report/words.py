@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from pithead.errors import OptionError
-from pithead.sites import UNITS
+from pithead.sites import UNITS, Note
 
 LANGUAGES = ("en", "ko")
 _WHOLE, _THREE = frozenset({"heaps", "wagons", "mine_heads"}), frozenset({"m²", "m³", "m"})
@@ -46,14 +46,19 @@ class Words:
         if self.language == "en":
             return sentence
         known: str | None = self._table["told"].get(sentence)
-        if known is not None:
-            return known
-        for note in self._table["note"]:
-            match = re.fullmatch(note["pattern"], sentence)
-            if match is not None:
-                found = {name: self._word(value) for name, value in match.groupdict().items()}
-                return str(note["text"]).format(**found)
-        return None
+        return known
+
+    def note(self, note: Note) -> str:
+        """What cannot be said, in this language.
+
+        Raises:
+            KeyError: The table has no sentence for its code.
+        """
+        if self.language == "en":
+            return note.text
+        return self(
+            f"note.{note.code}", **{key: self._word(key, value) for key, value in note.values.items()}
+        )
 
     def thing(self, what: str) -> str:
         """A quantity, a class, or a track ("coal_heap-3") by its name in this language; else as it is."""
@@ -67,8 +72,8 @@ class Words:
         section, _, name = key.partition(".")
         return self._table[section][name]
 
-    def _word(self, value: str) -> str:
-        return self(f"class.{value}") if self.has(f"class.{value}") else value
+    def _word(self, key: str, value: str) -> str:
+        return self.thing(value) if key == "cls" else value
 
 
 @lru_cache

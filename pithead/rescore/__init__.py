@@ -9,7 +9,7 @@ from pithead.rescore.board import Board
 from pithead.rescore.choice import Choice
 from pithead.rescore.crew import Crew
 from pithead.rescore.drive import drive, reconcile
-from pithead.rescore.local import LocalCrew, cores, gpus
+from pithead.rescore.local import LocalCrew, Shell, cores, gpus
 from pithead.rescore.options import Options
 from pithead.rescore.plan import Plan, plan
 from pithead.rescore.tally import Tally
@@ -26,6 +26,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Plan",
+    "Shell",
     "Tally",
     "Task",
     "Worker",

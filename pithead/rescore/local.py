@@ -18,6 +18,7 @@ from pithead.rescore.worker import Worker
 _MOST_BAD_STARTS = 3
 _GPUS = Path("/proc/driver/nvidia/gpus")
 _FAREWELL_S = 5.0
+_MOST_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +129,20 @@ class LocalCrew:
     def _heard(self, number: int) -> list[tuple[Task, Outcome]]:
         hand = self._hands[number]
         try:
-            message = hand.pipe.recv()
-        except (EOFError, OSError):
+            # Never unpickled: what a scene has done to its reader must not reach whoever listens to it.
+            message = hand.pipe.recv_bytes(_MOST_BYTES)
+            if hand.ready:
+                outcome = Outcome.from_json(message)
+        except (EOFError, OSError, OptionError):
+            hand.process.kill()
             return self._buried(number)
-        if isinstance(message, str):
+        if not hand.ready:
             if message:
-                raise WeightsError(message)
+                raise WeightsError(message.decode("utf-8", "replace"))
             hand.ready, self._bad_starts = True, 0
             return []
         task, hand.task = hand.task, None
-        return [] if task is None else [(task, message)]
+        return [] if task is None else [(task, outcome)]
 
     def _buried(self, number: int) -> list[tuple[Task, Outcome]]:
         """A worker has died: another takes its place, and its task is told as lost."""
@@ -194,12 +199,12 @@ def _serve(pipe: Connection, job: Job, gpu: int | None, enter: Callable[[], None
     try:
         worker = Worker(job)
     except PitheadError as error:
-        pipe.send(str(error))
+        pipe.send_bytes(str(error).encode("utf-8", "replace"))
         return
-    pipe.send("")
+    pipe.send_bytes(b"")
     with contextlib.suppress(EOFError, OSError):
         while True:
-            pipe.send(worker.do(pipe.recv()))
+            pipe.send_bytes(worker.do(pipe.recv()).to_json())
 
 
 def _told(code: int | None) -> str:

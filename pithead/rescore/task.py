@@ -1,13 +1,14 @@
 """What a worker is given, and what it gives back."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pithead.catalog import Entry, Site
 from pithead.detector import Device
-from pithead.errors import OptionError
+from pithead.errors import OptionError, StoreError
 from pithead.rescore.options import Options
 from pithead.rescore.parts import TILES
 from pithead.store import RunRecord
@@ -81,3 +82,23 @@ class Outcome:
     model_s: float = 0.0
     busy_s: float = 0.0
     host: str = ""
+
+    def to_json(self) -> bytes:
+        """As a text that `from_json` reads."""
+        told = asdict(replace(self, record=None))
+        return json.dumps(told | {"record": None if self.record is None else asdict(self.record)}).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "Outcome":
+        """The outcome of a text of `to_json`.
+
+        Raises:
+            OptionError: It is none.
+        """
+        try:
+            told = json.loads(content)
+            record = None if told["record"] is None else json.dumps(told["record"]).encode()
+            known = None if record is None else RunRecord.from_json(record, "the worker")
+            return cls(**{**told, "record": known, "missing": tuple(told["missing"])})
+        except (ValueError, TypeError, KeyError, StoreError) as error:
+            raise OptionError("expected the outcome of a task, got other bytes") from error

@@ -83,7 +83,7 @@ def create_app(settings: Settings, infer: Infer, *, card: Card, weights_sha256: 
         lifespan=_lifespan,
     )
     app.state.desk = Desk(settings, card, weights_sha256, infer, database)
-    app.state.historian = Historian(settings)
+    app.state.historian = Historian()
     for router in ROUTERS:
         app.include_router(router)
     app.router.default = Page(settings.web)

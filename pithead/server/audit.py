@@ -1,9 +1,11 @@
 """Who has changed or read detections: one line of JSON for each such request, in ARCHIVE/audit.jsonl.
 
-Routes add what they have told or changed: `note(request, {"detections": 12})`.
+Routes add what they have told or changed: `note(request, {"detections": 12})`. Nothing is told before its
+line is written, and nothing is changed while none could be.
 """
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -20,6 +22,8 @@ from pithead.server.keys import Caller
 from pithead.server.problems import LOG
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+ROOM: Final = 2**20
+"""Bytes of the disk that have to be free for something to be changed: its line comes after it."""
 MOST: Final = 2**14  # characters of a query; longer ones are refused, or their ends would not be in the audit
 
 
@@ -37,19 +41,54 @@ class Audit:
     )
 
     async def write(self, line: Mapping[str, Any]) -> None:
-        """Add a line, and return when the system has it: a kill of the server does not lose it."""
+        """Add a line, and return when the system has it: a kill of the server does not lose it.
+
+        Raises:
+            OSError: It cannot be written; the log of the server has it then.
+        """
         await asyncio.get_running_loop().run_in_executor(self._writer, self._add, line)
+
+    async def check(self) -> None:
+        """See that a line could be written now.
+
+        Raises:
+            OSError: It could not.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._check)
+
+    def _check(self) -> None:
+        file = self._opened()
+        try:
+            room = os.fstatvfs(file)
+        finally:
+            os.close(file)
+        if room.f_bavail * room.f_frsize < ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _add(self, line: Mapping[str, Any]) -> None:
         data = json.dumps(line).encode("ascii") + b"\n"
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = self._opened()
             try:
-                os.write(file, data)  # one call: lines of several processes do not mix
+                _append(file, data)
             finally:
                 os.close(file)
         except OSError:
             LOG.exception("the audit line %s is not in %s", data.decode("ascii").strip(), self.path)
+            raise
+
+    def _opened(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _append(file: int, data: bytes) -> None:
+    """Add the whole of it, in one call so that lines of several processes do not mix, or nothing."""
+    before = os.fstat(file).st_size
+    written = os.write(file, data)
+    if written < len(data):  # the disk is full: half a line would spoil the next one
+        if os.fstat(file).st_size == before + written:
+            os.ftruncate(file, before)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def note(request: Request, counts: Mapping[str, Any]) -> None:

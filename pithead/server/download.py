@@ -59,17 +59,21 @@ def write(rows: gpd.GeoDataFrame, path: Path, kind: Format) -> str:
     Raises:
         StoreError: It cannot be written.
     """
-    if kind == "parquet":
-        path.write_bytes(to_parquet(table_of(rows)))
-        return MEDIA_TYPES[kind]
-    if not is_px(table_of(rows)):
-        export(rows, path)
-        return MEDIA_TYPES[kind]
-    if kind == "gpkg":
-        _geopackage_px(rows, path)
-        return MEDIA_TYPES[kind]
-    _geojson_px(rows, path)
-    return PIXELS
+    in_pixels = is_px(table_of(rows))
+    try:
+        if kind == "parquet":
+            path.write_bytes(to_parquet(table_of(rows)))
+        elif not in_pixels:
+            export(rows, path)
+        elif kind == "gpkg":
+            _geopackage_px(rows, path)
+        else:
+            _geojson_px(rows, path)
+    except StoreError:
+        raise
+    except (OSError, pyogrio.errors.DataSourceError, pyogrio.errors.FeatureError) as error:
+        raise StoreError(f"expected to write {path.name}, got: {error}; make room") from error
+    return PIXELS if in_pixels and kind == "geojson" else MEDIA_TYPES[kind]
 
 
 def _geojson_px(rows: gpd.GeoDataFrame, path: Path) -> None:

@@ -45,7 +45,7 @@ def feature_of(row: Row) -> dict[str, Any]:
     if row["said"] == "redraw":
         more["model_geometry"] = shapely.geometry.mapping(_shown(shape, row["frame"], gsd))
         shape = shapely.from_wkb(row["redrawn"])
-        measures |= _measured(shape, row["frame"], gsd)
+        measures |= _measured(shape, row["frame"], gsd) | _centre(shape, row["frame"], gsd)
     return {
         "type": "Feature",
         "id": row["id"],
@@ -132,6 +132,15 @@ def _measured(shape: BaseGeometry, frame: str, gsd_m: tuple[float, float]) -> di
         "width_m": round(sides[1], _DECIMALS),
         "area_m2": round(area, _DECIMALS),
     }
+
+
+def _centre(shape: BaseGeometry, frame: str, gsd_m: tuple[float, float]) -> dict[str, Any]:
+    """Where the middle is of an outline as a person has drawn it; in pixels only where they are its frame."""
+    middle = np.array(shape.centroid.coords[0])
+    placed = to_screen(middle, gsd_m) if frame == "px" else middle
+    in_px = middle.round(_DECIMALS).tolist() if frame == "px" else (None, None)
+    names = ("centre_x_px", "centre_y_px", "centre_lon", "centre_lat")
+    return dict(zip(names, (*in_px, *placed.round(DEGREE_DECIMALS).tolist()), strict=True))
 
 
 def _line_m(points: Floats, frame: str) -> float:

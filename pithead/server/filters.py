@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
 from typing import Annotated, Any, Final, get_args
 
@@ -224,4 +224,7 @@ def _is_small(connection: Connection, meets: str, values: list[float]) -> bool:
 def _after(moment: datetime, text: str) -> datetime:
     """The first moment that is not meant any more: that after a time, or after the day of a date."""
     day = "T" not in text.upper() and ":" not in text
-    return moment + (timedelta(days=1) if day else timedelta(microseconds=1))
+    try:
+        return moment + (timedelta(days=1) if day else timedelta(microseconds=1))
+    except OverflowError:  # after the last day of the calendar nothing was taken
+        return datetime.max.replace(tzinfo=UTC)

@@ -25,6 +25,8 @@ from pithead.server.uploads import HEAD_BYTES, kind_of
 
 NAME_BYTES: Final = 100
 """Most bytes of the stem of a name; with the hash in an id and an ending file systems still take it."""
+KEPT_FREE: Final = 2**30
+"""Bytes of the disk that uploads leave to everything else: results, the audit, the log."""
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -65,7 +67,10 @@ class Incoming:
                 kind_of(self._head)
                 self._known = True
         self._hash.update(data)
-        with _room():
+        with room():
+            # Each time, since others write too, and not every client says beforehand how much will come.
+            if _free(self.path.parent) < KEPT_FREE + len(data):
+                raise full()
             self._file.write(data)
 
     def settle(self) -> None:
@@ -74,7 +79,7 @@ class Incoming:
         Raises:
             Problem: 507 where the disk is full.
         """
-        with _room():
+        with room():
             self._file.flush()
             os.fsync(self._file.fileno())
 
@@ -87,7 +92,7 @@ class Incoming:
             Problem: 507 where the disk is full.
         """
         folder = uploads / self.sha256
-        with _room():
+        with room():
             folder.mkdir(exist_ok=True)
             there = sorted(one for one in folder.iterdir() if one.stat().st_size == self.size)
             if not there:
@@ -109,7 +114,7 @@ def receiving(uploads: Path, most: int) -> Iterator[Incoming]:
     Raises:
         Problem: 507 where the disk is full.
     """
-    with _room():
+    with room():
         uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = uploads / f"{PART}{secrets.token_hex(8)}"
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -135,12 +140,11 @@ def check_room(uploads: Path, size: int | None, most: int) -> None:
     Raises:
         Problem: 413 where it is more than may be, 507 where the disk has no room for it.
     """
-    if size is None:
-        return
+    size = size or 0
     if size > most + 2**20:  # a form has other fields and boundaries too
         raise too_large(most)
     place = next(one for one in (uploads, *uploads.parents) if one.exists())
-    if size > shutil.disk_usage(place).free:
+    if _free(place) < KEPT_FREE + size:
         raise full()
 
 
@@ -169,8 +173,12 @@ def too_large(most: int) -> Problem:
 def full() -> Problem:
     """507: the disk is full."""
     return Problem(
-        507, "", "expected room on the server's disk for the scene, there is none: tell whoever runs it"
+        507, "", "expected room on the server's disk for the image, there is none: tell whoever runs it"
     )
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def _sync(folder: Path) -> None:
@@ -182,7 +190,12 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def room() -> Iterator[None]:
+    """Write to a disk in the block.
+
+    Raises:
+        Problem: 507 where it is full.
+    """
     try:
         yield
     except OSError as error:

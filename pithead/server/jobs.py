@@ -320,8 +320,8 @@ def put_back(connection: sqlite3.Connection, key: str, note: str | None = None, 
     )
 
 
-def note(connection: sqlite3.Connection, text: str) -> None:
-    """Say of every queued job what all of them wait for."""
+def note(connection: sqlite3.Connection, text: str | None) -> None:
+    """Say of every queued job what all of them wait for; with None, that it is for their turn alone."""
     connection.execute("UPDATE jobs SET note = ? WHERE state = 'queued' AND note IS NOT ?", (text, text))
 
 

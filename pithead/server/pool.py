@@ -17,24 +17,24 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from pithead.imagery import formats
+from pithead.server.cage import environment
 from pithead.server.desk import Desk, Infer
 from pithead.server.problems import Problem, unavailable
 from pithead.server.scanner import Order
-from pithead.server.uploads import DRIVERS
+from pithead.server.under_way import UnderWay
 from pithead.server.wire import LENGTHS, Tiles, lengths, packed, read_head, shared, tiles_of
 
 LOG: Final = logging.getLogger("pithead.server")
 SILENCE_S: Final = 4.0
 """So long a process may decode without a tile to show for it."""
 START_S: Final = 60.0
+BODIES: Final = 2
+"""Images may be on their way for each that may wait: with half of them from one client, others have room."""
 _PROGRAM: Final = "from pithead.server.scanner import main; main()"
-_KEPT: Final = frozenset({*DRIVERS, "MEM"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Scanner:
                 [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), str(memory)],
                 pass_fds=(theirs.fileno(), memory),
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=environment(),
             )
         os.close(memory)
         self._card = desk.card.to_json().encode()
@@ -170,27 +170,6 @@ def _answer(head: dict[str, Any], body: bytes) -> Answer:
     return Answer(body, head["frame"] == "lonlat", {str(k): int(v) for k, v in head["found"].items()})
 
 
-def _environment() -> dict[str, str]:
-    """Of a process: no format of GDAL but plain ones, no address, no file beside the image, one thread."""
-    skipped = ",".join(sorted(formats() - set(_KEPT)))
-    return {
-        **{name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ},
-        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "GDAL_SKIP": skipped,
-        "OGR_SKIP": skipped,
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "GDAL_PAM_ENABLED": "NO",
-        "GDAL_CACHEMAX": "128",
-        "GDAL_NUM_THREADS": "1",
-        "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
-        "PROJ_NETWORK": "OFF",
-        # A process with several threads may not leave the network (unshare).
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-
-
 @dataclass(slots=True)
 class Pool:
     """The processes of a server, and who waits for them.
@@ -207,6 +186,13 @@ class Pool:
     _waiting: Counter[str] = field(default_factory=Counter)
     _seconds: float = 1.0
     """How long one image has lately taken."""
+    bodies: UnderWay = field(init=False)
+    """Images that are being sent; whoever sends slowly takes no place from those who wait."""
+
+    def __post_init__(self) -> None:
+        """Let as many send as could soon wait."""
+        limits = self.desk.settings.limits
+        self.bodies = UnderWay(BODIES * limits.waiting, limits.waiting_of_one)
 
     async def start(self) -> None:
         """Start every process that is not there yet, and wait until they are ready."""
@@ -222,9 +208,8 @@ class Pool:
             scanner.kill()
         self._all.clear()
 
-    @contextmanager
-    def admitted(self, who: str) -> Iterator[None]:
-        """A place among those who wait, for as long as a request takes.
+    def check_room(self, who: str) -> None:
+        """Refuse whoever would find no place among those who wait.
 
         Raises:
             Problem: 503, there is none; 429, this client has its share. Both say when to come again.
@@ -242,6 +227,15 @@ class Pool:
                 f"expected at most {limits.waiting_of_one} images of one client to wait, come again",
                 {"Retry-After": str(after_s)},
             )
+
+    @contextmanager
+    def admitted(self, who: str) -> Iterator[None]:
+        """A place among those who wait, for as long as a request takes.
+
+        Raises:
+            Problem: As `check_room`.
+        """
+        self.check_room(who)
         self._waiting[who] += 1
         try:
             yield
@@ -309,10 +303,18 @@ class Pool:
     async def _add(self) -> None:
         scanner = Scanner(self.desk)
         self._all.add(scanner)
-        with suppress(BrokenError, TimeoutError):
-            await scanner.greet()
-            self._idle.put_nowait(scanner)
-            return
+        try:
+            with suppress(BrokenError, TimeoutError):
+                await scanner.greet()
+                self._idle.put_nowait(scanner)
+                return
+        except BaseException:
+            # Whoever waited for it has gone: one that is counted and never idle would be waited for.
+            self._end(scanner)
+            raise
         LOG.error("a process that reads images did not start")
+        self._end(scanner)
+
+    def _end(self, scanner: Scanner) -> None:
         scanner.kill()
         self._all.discard(scanner)

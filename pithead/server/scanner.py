@@ -5,11 +5,9 @@ network where the system lets it give that up, and knows no format of GDAL but t
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import sys
@@ -25,11 +23,11 @@ from pithead.detections import Detections
 from pithead.errors import OptionError, PitheadError, SceneError
 from pithead.imagery import Scene, open_scene
 from pithead.scan import TileDetections, Way, assemble, detect_tiles
+from pithead.server.cage import MEMORY_BYTES, shut_in
 from pithead.server.telling import Teller
 from pithead.server.wire import Line, Tiles, tiles_of
 from pithead.tiling import Grid
 
-MEMORY_BYTES: Final = 4 * 2**30
 PIXEL_NOTE: Final = (
     "The image has no georeference: coordinates are its pixels, x right and y down from the outer corner of "
     "the first pixel, not longitude and latitude."
@@ -41,7 +39,6 @@ _MEMORY: Final = (
 _BANDS: Final = re.compile(r"name them in this order with --bands.*")
 _UNREADABLE: Final = "expected an image that can be read and placed, got one that cannot"
 _NO_ROWS: Final = np.zeros((0, 7), np.float32)
-_CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
 
 
 class TooLargeError(OptionError):
@@ -219,21 +216,6 @@ def _line(error: BaseException, path: str) -> str:
     """What an error says, of the image and not of a file of this machine."""
     text = " ".join(str(error).split()).replace(path, "image").replace("with --gsd", "with gsd_m")
     return _BANDS.sub("mark them so in the file", text)
-
-
-def shut_in() -> None:
-    """Give up what decoding does not need: most memory, core files, the network, to outlive the server."""
-    for what, wanted in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
-        _, hard = resource.getrlimit(what)
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(what, (most, most))
-    if sys.platform != "linux":
-        return
-    system = ctypes.CDLL(None)
-    system.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # A namespace without any network; systems that refuse it lose only the second lock on that door.
-    if system.unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
-        system.unshare(_CLONE_NEWNET)
 
 
 def main() -> None:

@@ -6,10 +6,13 @@ each know what is there already.
 
 import contextlib
 import errno
+import math
+import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,17 +21,20 @@ from pithead.catalog import Entry, renewed
 from pithead.dates import parse_time
 from pithead.detector import Detector
 from pithead.errors import PitheadError, StoreError
-from pithead.rescore import Archive, LocalCrew, Options, Plan, Tally, drive, gpus, reconcile
+from pithead.rescore import Archive, LocalCrew, Options, Plan, Shell, Tally, drive, gpus, reconcile
 from pithead.rescore import Job as Run
 from pithead.rescore.intake import note_changes, register, take_scenes
 from pithead.rescore.parts import count_of
 from pithead.rescore.plan import tiles
 from pithead.rescore.worker import part_shelf
 from pithead.server import jobs
+from pithead.server.cage import MODEL_BYTES, environment, shut_in
+from pithead.server.clerk import GoneError
 from pithead.server.database import Database
 from pithead.server.jobs import TRIES, Job
 from pithead.server.settings import Settings
 from pithead.server.sweep import sweep
+from pithead.server.taking import Taker
 from pithead.sidefiles import Facts
 from pithead.store import RunRecord
 
@@ -75,10 +81,15 @@ class Scorer:
         self._options = Options()
         self._weights: _Weights | None = None
         self._crew: LocalCrew | None = None
-        self._run: Run | None = None
+        self._run: tuple[Run, bool] | None = None
+        self._taker = Taker()
 
     def close(self) -> None:
-        """End the worker process; the next job starts another."""
+        """End the worker processes; the next job starts others."""
+        self._taker.close()
+        self._end_crew()
+
+    def _end_crew(self) -> None:
         if self._crew is not None:
             self._crew.close()
         self._crew = self._run = None
@@ -149,6 +160,8 @@ class Scorer:
             every = int(record.tiles["all"])
             jobs.advance(connection, job.id, entry.id, every, every, None)
             jobs.finish(connection, job.id, name, record.rows)
+        if job.place is not None and entry.href != str(self._settings.uploads.absolute() / job.place):
+            sweep_uploads(self._settings, self._database)  # the scene lies elsewhere: no second copy is kept
 
     def _score(self, archive: Archive, job: Job, entry: Entry, weights: _Weights) -> None:
         """Score a scene that is not scored yet; its record is in the store and in the log then.
@@ -157,6 +170,8 @@ class Scorer:
             _FailedError: Its file is gone, is another one, or was tried three times.
         """
         entry = self._at_rest(archive, entry)
+        if self._uploaded(entry.href):
+            self._check_hollow(entry, weights.card)
         count = tiles(entry, weights.card, self._options)
         todo = Plan((entry,), count, tiles_of={entry.id: count})
         run = Run(
@@ -167,7 +182,8 @@ class Scorer:
         )  # fmt: skip
         progress = _Progress(self._database, job, entry, run, count, self._stopped)
         try:
-            tally = drive(archive, todo, run, self._crew_of(run), progress)
+            crew = self._crew_of(run, strange=self._uploaded(entry.href))
+            tally = drive(archive, todo, run, crew, progress)
         except _CancelledError:
             for name in (shelf := part_shelf(run, entry)).names():
                 shelf.remove(name)
@@ -175,6 +191,17 @@ class Scorer:
         reason = tally.failures.get(entry.id)
         if reason is not None:
             raise _FailedError(self.said(reason, entry.href, entry.id))
+
+    def _check_hollow(self, entry: Entry, card: Card) -> None:
+        """Refuse few bytes that would be many tiles, as only its georeference has told.
+
+        Raises:
+            _FailedError: It is so.
+        """
+        pixels = entry.width * entry.height * math.prod(max(1.0, gsd / card.gsd_m) for gsd in entry.gsd_m)
+        why = self._settings.limits.why_hollow(pixels, entry.bytes or 0)
+        if why is not None:
+            raise _FailedError(f"at {card.gsd_m:g} m per pixel {why}")
 
     def _at_rest(self, archive: Archive, entry: Entry) -> Entry:
         """The scene of an entry as its file is now.
@@ -209,13 +236,23 @@ class Scorer:
             self._weights = _Weights(detector.card, detector.sha256)
         return self._weights
 
-    def _crew_of(self, run: Run) -> LocalCrew:
-        """Worker processes for a run; those that are there, if they were made for the same."""
-        if self._crew is None or self._run != run:
-            self.close()
-            self._crew = LocalCrew(run, 1, 0 if run.device == "cpu" else gpus())
-            self._run = run
+    def _crew_of(self, run: Run, *, strange: bool) -> LocalCrew:
+        """Worker processes for a run; those that are there, if they were made for the same.
+
+        Args:
+            run: What they work on.
+            strange: Whether a stranger has made the scene: then they are shut in.
+        """
+        if self._crew is None or self._run != (run, strange):
+            self._end_crew()
+            many = 0 if run.device == "cpu" else gpus()
+            self._crew = LocalCrew(run, 1, many, _shell(run, many) if strange else None)
+            self._run = run, strange
         return self._crew
+
+    def _uploaded(self, href: str) -> bool:
+        """Whether a scene was sent, and not taken in by whoever runs the archive."""
+        return Path(href).is_relative_to(self._settings.uploads.absolute())
 
     # --- its scene
 
@@ -241,15 +278,31 @@ class Scorer:
                 sensor=facts.sensor if known.sensor is None else None,
             )
             path = Path(known.href)
-        news = take_scenes(archive, [str(path)], job.facts.get("site"), facts)
-        for place, reason in news.failed:
-            raise _FailedError(self.said(reason, place, job.name))
+        self._take(archive, job, path, facts)
         entry = _by_sha256(archive, job.place.partition("/")[0] if job.place else "")
         if entry is None:
             raise _FailedError(
                 f"expected the scene {job.name} to be as it was sent, its file holds other bytes"
             )
         return entry
+
+    def _take(self, archive: Archive, job: Job, path: Path, facts: Facts) -> None:
+        """Take a file in; one that was sent, where it can do no harm.
+
+        Raises:
+            _FailedError: It cannot be read.
+        """
+        site = job.facts.get("site")
+        if self._uploaded(str(path)):
+            try:
+                reason = self._taker.take(archive.folder, path, site, facts)
+            except GoneError as error:
+                raise _FailedError("expected a scene that can be read, this one breaks its reader") from error
+        else:
+            news = take_scenes(archive, [str(path)], site, facts)
+            reason = next((reason for _, reason in news.failed), None)
+        if reason is not None:
+            raise _FailedError(self.said(reason, str(path), job.name))
 
     # --- how it ends
 
@@ -274,6 +327,13 @@ class Scorer:
         with self._database.writing() as connection:
             jobs.give_up(connection, job.id, error)
         sweep_uploads(self._settings, self._database)
+
+
+def _shell(run: Run, many: int) -> Shell:
+    """What is round a process that reads uploads; with a store at an address it keeps the network."""
+    away = "://" in run.store or "://" in run.work
+    enter = partial(shut_in, memory=None if many else MODEL_BYTES, network=away)
+    return Shell({**os.environ, **environment()} if away else environment(), enter)
 
 
 def sweep_uploads(settings: Settings, database: Database) -> None:

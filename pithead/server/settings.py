@@ -25,7 +25,10 @@ class Limits:
         tile_bytes: Most bytes of the body of /v1/detect.
         tile_pixels: Most pixels of an image of /v1/detect.
         scene_bytes: Most bytes of a scene that is uploaded.
-        scene_pixels: Most pixels of such a scene.
+        scene_pixels: Most pixels of such a scene, its own and at the ground resolution of the weights.
+        pixels_per_byte: Most pixels of a scene for each byte of its file, where it has more than
+            `tile_pixels`. A scene of which one pixel in a hundred shows anything, at half a byte each, has
+            200; a file of holes alone has half a million, and would keep the worker busy for hours.
         block_bytes: Most bytes that one block (strip, tile) of an image may unpack to.
         waiting: Requests of /v1/detect that may wait for the model; more are told 503.
         waiting_of_one: Of them, how many may be of one key, or of one address; more are told 429.
@@ -38,6 +41,7 @@ class Limits:
     tile_pixels: int = 100_000_000
     scene_bytes: int = 50 * 2**30
     scene_pixels: int = 20_000_000_000
+    pixels_per_byte: int = 256
     block_bytes: int = 2**28
     waiting: int = 32
     waiting_of_one: int = 24
@@ -54,6 +58,22 @@ class Limits:
         for name in self.__slots__:
             if not 1 <= getattr(self, name) < math.inf:
                 raise OptionError(f"expected the limit {name} to be at least 1, got {getattr(self, name)}")
+
+    def why_hollow(self, pixels: float, size: int) -> str | None:
+        """Why a scene has more pixels than are taken, or than its bytes can hold; None where it has not.
+
+        Args:
+            pixels: Of the scene, at whatever resolution it is looked at.
+            size: Bytes of its file.
+        """
+        if pixels > self.scene_pixels:
+            return f"expected at most {self.scene_pixels} pixels, got {pixels:.0f}; cut it into parts"
+        if pixels <= max(self.tile_pixels, size * self.pixels_per_byte):
+            return None
+        return (
+            f"expected at most {self.pixels_per_byte} pixels for each byte of the file, got {pixels:.0f} in "
+            f"{size} bytes; cut out the part that shows something"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,19 @@ class Keeper:
             LOG.error("the worker ended with status %s; another one starts in %.0f s", status, pause)
             if self._ending.wait(pause):
                 return
-            with self._lock:
-                if not self._ending.is_set():
+            self._start_again()
+
+    def _start_again(self) -> None:
+        """Start another one; a machine that has no process to spare now may have one in a minute."""
+        with self._lock:
+            while not self._ending.is_set():
+                try:
                     self._process = self._started()
+                except OSError:
+                    LOG.exception("the worker cannot be started; it is tried again in %.0f s", _LONGEST_S)
+                    self._ending.wait(_LONGEST_S)
+                else:
+                    return
 
     def _started(self) -> subprocess.Popen[bytes]:
         self.starts += 1
@@ -136,7 +146,7 @@ def environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
 def main() -> None:
     """What the process does until its standard input ends.
 
-    Its argument is the how manieth worker of this server it is.
+    Its argument counts the workers that this server has started.
     """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -204,6 +214,7 @@ class Worker:
             except CatalogError as error:
                 self._say(_why(error))
                 return 2 * LOOK_S
+            self._say(None)
             self._archive.store.tidy()
             with contextlib.suppress(StoppedError):
                 while not self._stop.is_set():
@@ -216,7 +227,7 @@ class Worker:
                         return pause
         return 0.0
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str | None) -> None:
         with self._database.writing() as connection:
             jobs.note(connection, text)
 

@@ -7,6 +7,7 @@
 from pithead.sites.chronicle import Chronicle, chronicle
 from pithead.sites.differences import Change
 from pithead.sites.frame import Frame
+from pithead.sites.notes import Note
 from pithead.sites.quantities import QUANTITIES, UNITS, Measure
 from pithead.sites.signs import Rule, Sign
 from pithead.sites.states import State
@@ -22,6 +23,7 @@ __all__ = [
     "Event",
     "Frame",
     "Measure",
+    "Note",
     "Rule",
     "Shift",
     "Sighting",

@@ -19,7 +19,8 @@ from pithead.sites.frame import Frame
 from pithead.sites.kinds import FENCE, HEAD, HEAP, RAIL
 from pithead.sites.looking import look_at
 from pithead.sites.meant import Meant, meant_by
-from pithead.sites.quantities import CLASS_OF, QUANTITIES, Measure, Sums, share_seen, sums_of
+from pithead.sites.notes import Note
+from pithead.sites.quantities import CLASS_OF, QUANTITIES, Measure, Sums, seen_of, sums_of
 from pithead.sites.reading import read_site
 from pithead.sites.shift import shifted
 from pithead.sites.signs import Rule, Sign, read_rules, signs_of
@@ -48,7 +49,7 @@ class Chronicle:
     changes: tuple[Change, ...]
     signs: tuple[Sign, ...]
     rules: tuple[Rule, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     weights_sha256: str | None = None
     weights: str | None = None
     """The name of the weights."""
@@ -64,7 +65,7 @@ def chronicle(
         site: The name or an alias of the site.
         weights: A file of weights, for its card with measured errors; or a name or sha256 of weights in the
             store. Without it, those that scored most scenes of the site, the last of them by the log; their
-            file is looked for in `weights/`.
+            card is that which the archive keeps.
         rules: A file of rules (`inference/signs.toml`); without it there are no signs.
 
     Raises:
@@ -80,13 +81,12 @@ def chronicle(
     told = () if rules is None else read_rules(rules)
     meant = meant_by(archive, place, weights)
     if meant is None:
-        nothing = "No weights have scored a scene of this site: nothing was looked for."
-        return Chronicle(place, None, (), (), {}, (), (), told, (nothing,))
+        return Chronicle(place, None, (), (), {}, (), (), told, (Note("nothing_scored"),))
     calibrated = frozenset(meant.card.calibration or ()) if meant.card is not None else frozenset[str]()
     read = read_site(archive, place, meant.runs, calibrated)
     notes = (*meant.notes, *read.notes, *_of_card(meant))
     if read.frame is None or read.polygon is None or not read.views:
-        none = "No scene of the site can be told of."
+        none = Note("nothing_told")
         return Chronicle(place, read.frame, (), (), {}, (), (), told, (*notes, none), *meant.name)
     views, offsets, unread = look_at(read.views, read.entries, read.frame, read.polygon.bounds)
     views = shifted(views, offsets)
@@ -138,7 +138,7 @@ def tell(
         name: follow(ordered, name, known[name], polygon, rng) for name in CLASSES if name in classes
     }
     sums = {
-        name: sums_of(name, followed[cls], ordered, [share_seen(v, cls, polygon) for v in ordered], rng)
+        name: sums_of(name, followed[cls], ordered, [seen_of(v, cls, polygon) for v in ordered], rng)
         for name, cls in CLASS_OF.items()
         if cls in followed
     }
@@ -166,31 +166,28 @@ def _changes(
     """All changes, by date and name."""
     found = [*changes_of_sums(sums), *changes_of_tracks(tracks, followed)]
     if FENCE in followed:
-        found += changes_of_spans(views, errors.get(FENCE))
+        recalls = followed[FENCE].recalls
+        worst = np.min(recalls, axis=0).tolist() if recalls else None
+        found += changes_of_spans(views, errors.get(FENCE), worst)
     return sorted(found, key=lambda one: (one.after, one.before, one.what, one.kind, one.by))
 
 
-def _notes(views: Sequence[View], errors: Mapping[str, ClassErrors], classes: Sequence[str]) -> list[str]:
+def _notes(views: Sequence[View], errors: Mapping[str, ClassErrors], classes: Sequence[str]) -> list[Note]:
     """What of these views cannot be said, and why."""
     notes = []
     for name in CLASSES:
         if name not in classes:
-            notes.append(f"{name}: these weights do not look for it.")
+            notes.append(Note("not_looked_for", {"cls": name}))
         elif name not in errors:
-            notes.append(
-                f"{name}: the card of the weights has no measured errors, so its figures are raw, without "
-                "intervals, and nothing is said to be absent; measure them with training/evaluate.py."
-            )
+            notes.append(Note("no_errors", {"cls": name}))
         else:
-            notes.append(f"{name}: errors measured on {errors[name].on}; elsewhere they may be larger.")
+            notes.append(Note("errors_on", {"cls": name, "on": errors[name].on}))
     loose = [view.scene for view in views if view.shift.how == "none"]
     if loose and len(views) > 1:
-        notes.append(f"Where these lie is known to 5 m only, nothing in them matched: {', '.join(loose)}.")
+        notes.append(Note("loose", {"scenes": ", ".join(loose)}))
     blank = [view.scene for view in views if not view.pixels]
     if blank:
-        notes.append(
-            f"Not looked through for cloud, haze and snow, which may hide things there: {', '.join(blank)}."
-        )
+        notes.append(Note("not_looked_through", {"scenes": ", ".join(blank)}))
     return notes
 
 
@@ -204,17 +201,12 @@ def errors_of(meant: Meant) -> dict[str, ClassErrors]:
     return {one.name: one for one in meant.card.errors}
 
 
-def _of_card(meant: Meant) -> list[str]:
+def _of_card(meant: Meant) -> list[Note]:
     """What is missing of the card."""
     if meant.card is None:
-        told = f"{meant.weights} ({meant.sha256[:12]})"
-        return [
-            f"No file of the weights {told} was found, and so no card with errors: name it with --weights."
-        ]
+        return [Note("no_card", {"weights": f"{meant.weights} ({meant.sha256[:12]})"})]
     if meant.runs[0].options.get("min_score") is not None:
-        return [
-            "Scored with --min-score, but the errors on the card are those at its own thresholds: not used."
-        ]
+        return [Note("min_score")]
     if not meant.card.calibration:
-        return [f"The weights {meant.weights} are not calibrated: scores are no probabilities."]
+        return [Note("not_calibrated", {"weights": meant.weights})]
     return []

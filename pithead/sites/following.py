@@ -10,14 +10,15 @@ from shapely.geometry.base import BaseGeometry
 from pithead.card import ClassErrors
 from pithead.geometry import Floats
 from pithead.sites.gaps import Gaps, filled, whole_lines
-from pithead.sites.kinds import FENCE, RAIL
+from pithead.sites.kinds import FENCE, RAIL, hides
 from pithead.sites.linking import BUFFER_M, Linked, Strand, link
-from pithead.sites.presence import Look, draw, pace_of
-from pithead.sites.sizes import draw_sizes, logs_of, usual
-from pithead.sites.states import hidden_by, state_of
+from pithead.sites.look import Look
+from pithead.sites.presence import Rates, drawings_of
+from pithead.sites.sizes import draw_sizes, logs_of, scene_noise, usual
+from pithead.sites.states import hidden_by, state_of, visible_ground
 from pithead.sites.tracks import Track
 from pithead.sites.view import Reason, Sighting, View
-from pithead.sites.weights import Drawn
+from pithead.sites.weights import PLACE_KM2, Drawn
 
 COVERED = 0.5
 """A place is taken where so much of it lies under another thing of the class."""
@@ -42,7 +43,7 @@ class Followed:
     sizes: tuple[Floats, ...] = ()
     """(K, T, 2) logarithms of its sizes."""
     recalls: tuple[Floats, ...] = ()
-    """(T,) how likely it is found in each view."""
+    """(T,) how likely it is found in each view, by what else that view shows and misses."""
     gaps: Gaps = field(default_factory=dict)
     """Of perimeters, by strand and view."""
 
@@ -67,30 +68,37 @@ def follow(
         strand.partly |= {n for n, one in strand.at.items() if _is_part(one, views[n])}
     errors = None if drawn is None else drawn.of
     hidden = tuple(
-        tuple(hidden_by(view, cls, s.placed[s.nearest(n)], errors) for n, view in enumerate(views))
+        tuple(hidden_by(view, s.placed[s.nearest(n)], errors) for n, view in enumerate(views))
         for s in linked.strands
     )
     if drawn is None or not linked.strands:
         return Followed(cls, linked, hidden, drawn)
     looks = [_look(s, linked, views, drawn, why) for s, why in zip(linked.strands, hidden, strict=True)]
     between = np.maximum(np.diff([view.year for view in views]), 1e-3)
-    pace = pace_of(looks, between, rng, len(drawn.odds))
-    drawings = [draw(look, pace, drawn.odds, drawn.alarm, rng) for look in looks]
-    common = usual(linked.strands, views, drawn)
-    sizes = [draw_sizes(strand, views, drawn, common, rng) for strand in linked.strands]
+    told = drawings_of(looks, between, _rates(drawn, views, site), rng)
+    common = usual(linked.strands, views, drawn, [float(one.real.mean()) for one in told.drawings])
+    alike = scene_noise(views, drawn, rng)
+    sizes = [draw_sizes(strand, views, drawn, common, alike, rng) for strand in linked.strands]
     if cls == FENCE:
-        sizes = [filled(one, i, gaps, pace, drawn.of, rng) for i, one in enumerate(sizes)]
+        sizes = [filled(one, i, gaps, told.pace, drawn.of, rng) for i, one in enumerate(sizes)]
     return Followed(
         cls,
         linked,
         hidden,
         drawn,
-        tuple(one.there.astype(np.float64) for one in drawings),
-        tuple(one.unseen for one in drawings),
+        tuple(one.there.astype(np.float64) for one in told.drawings),
+        tuple(one.unseen for one in told.drawings),
         tuple(sizes),
-        tuple(look.recall.mean(axis=1) for look in looks),
+        told.recalls,
         gaps,
     )
+
+
+def _rates(drawn: Drawn, views: Sequence[View], site: BaseGeometry | None) -> Rates:
+    """What is known of a class, and how many false alarms are expected in what each view shows."""
+    grounds = [visible_ground(view, drawn.of.name) for view in views]
+    km2 = np.array([g.area if site is None else g.intersection(site).area for g in grounds]) / 1e6
+    return Rates(drawn.odds, drawn.alarm, drawn.together, km2[:, None] * (drawn.alarm / PLACE_KM2))
 
 
 def _fit_of(errors: ClassErrors) -> float | None:
@@ -119,7 +127,8 @@ def _is_part(one: Sighting, view: View) -> bool:
     if one.cut:
         return True
     near = one.shape.buffer(NEAR_EDGE_M)
-    return not view.looked.covers(near) or any(near.intersects(cover) for cover, _ in view.hidden)
+    covers = (cover for cover, reason in view.hidden if hides(reason, one.cls))
+    return not view.looked.covers(near) or any(near.intersects(cover) for cover in covers)
 
 
 def _look(
@@ -130,15 +139,22 @@ def _look(
     seen = np.array([n in strand.at for n in range(count)])
     visible = np.array([why is None for why in hidden])
     sure = np.array([n in strand.at and strand.at[n].checked for n in range(count)])
-    denied = np.array([
-        n not in strand.at and visible[n] and _taken(strand, linked, n, view)
-        for n, view in enumerate(views)
-    ])  # fmt: skip
+    free = [n not in strand.at and bool(visible[n]) for n in range(count)]
+    denied = np.array([free[n] and _denied(strand, n, view) for n, view in enumerate(views)])
+    covered = np.array([free[n] and not denied[n] and _covered(strand, linked, n) for n in range(count)])
     recall = np.stack([
         drawn.recall(float(np.exp(logs_of(strand.at[strand.nearest(n)])[0])), view.gsd_m)
         for n, view in enumerate(views)
     ])  # fmt: skip
-    return Look(seen, visible & ~seen & ~denied, sure, denied, recall, _score_odds(strand, drawn))
+    odds = _score_odds(strand, drawn)
+    missed = visible & ~seen & ~denied & ~covered
+    return Look(seen, missed, sure, denied, covered, recall, odds, _size(strand))
+
+
+def _size(strand: Strand) -> float:
+    """The mean ln size of a strand; NaN of lines, and where no date shows the whole of it."""
+    whole = [one for number, one in strand.at.items() if number not in strand.partly and not one.is_line]
+    return float(np.mean([logs_of(one).sum() for one in whole])) if whole else float("nan")
 
 
 def _score_odds(strand: Strand, drawn: Drawn) -> Floats:
@@ -155,12 +171,22 @@ def _score_odds(strand: Strand, drawn: Drawn) -> Floats:
     return np.full(len(drawn.odds), stated / usually)
 
 
-def _taken(strand: Strand, linked: Linked, number: int, view: View) -> bool:
-    """Whether a strand's place is under another thing of its class, or a person has said it is empty."""
+def _denied(strand: Strand, number: int, view: View) -> bool:
+    """Whether a person has said that a strand's place is empty."""
+    return _taken(strand, number, [view.placed(one.shape) for one in view.rejected if one.cls == strand.cls])
+
+
+def _covered(strand: Strand, linked: Linked, number: int) -> bool:
+    """Whether a strand's place is under another thing of its class."""
+    if strand.cls == RAIL:  # a rake hides no other, and two on a siding are linked in any order
+        return False
+    others = [s.placed[number] for s in linked.strands if s is not strand and number in s.at]
+    return _taken(strand, number, others)
+
+
+def _taken(strand: Strand, number: int, others: Sequence[BaseGeometry]) -> bool:
+    """Whether half of a strand's place lies under others."""
     place = strand.placed[strand.nearest(number)]
-    others = [view.placed(one.shape) for one in view.rejected if one.cls == strand.cls]
-    if strand.cls != RAIL:  # a rake hides no other, and two on a siding are linked in any order
-        others += [s.placed[number] for s in linked.strands if s is not strand and number in s.at]
     if not others:
         return False
     ground = shapely.union_all(others)

@@ -19,7 +19,7 @@ from pithead.geometry import Floats
 from pithead.sites.fence import BESIDE_M, COMPLETE, tolerance_m
 from pithead.sites.kinds import FENCE
 from pithead.sites.linking import Linked, Strand
-from pithead.sites.presence import Pace
+from pithead.sites.pace import Pace
 from pithead.sites.states import visible_ground
 from pithead.sites.view import Sighting, View
 

@@ -29,5 +29,8 @@ def lean_m(cls: str, view: View) -> float:
 
 
 def hides(reason: Reason, cls: str) -> bool:
-    """Whether something of that kind keeps a class from being seen: snow hides heaps only."""
+    """Whether something of that kind keeps most of a class from being seen: snow hides heaps only.
+
+    What else is not seen in snow may have been missed more often than a card says (`states.hidden_by`).
+    """
     return reason != "snow" or cls == HEAP

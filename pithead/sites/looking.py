@@ -8,6 +8,7 @@ from pithead.errors import PitheadError
 from pithead.imagery import open_scene
 from pithead.sites.frame import Frame
 from pithead.sites.ground import solid
+from pithead.sites.notes import Note
 from pithead.sites.pixels import Picture, picture_of
 from pithead.sites.register import Edges, edges_of, offset_of
 from pithead.sites.shift import Offset
@@ -21,7 +22,7 @@ Offsets = dict[tuple[int, int], Offset]
 
 def look_at(
     views: Sequence[View], entries: Sequence[Entry], frame: Frame, bounds: tuple[float, float, float, float]
-) -> tuple[tuple[View, ...], Offsets, tuple[str, ...]]:
+) -> tuple[tuple[View, ...], Offsets, tuple[Note, ...]]:
     """The views with what hides the ground in them, the offsets of pairs, and which could not be looked at.
 
     Args:
@@ -32,12 +33,12 @@ def look_at(
     """
     told: list[View] = []
     edges: list[Edges | None] = []
-    notes: list[str] = []
+    notes: list[Note] = []
     for view, entry in zip(views, entries, strict=True):
         try:
             seen, strength = _looked(view, entry, frame, bounds)
         except PitheadError as error:
-            notes.append(f"{view.scene}: its pixels could not be read: {error}")
+            notes.append(Note("unreadable", {"scene": view.scene, "why": str(error)}))
             seen, strength = view, None
         told.append(seen)
         edges.append(strength)
@@ -62,7 +63,8 @@ def _looked(
     with open_scene(entry.href) as scene:
         picture: Picture = picture_of(scene, frame, bounds)
         stretch = scene.stretch
-    _, cloud = blocks_of(picture)
-    hidden = tuple((solid(shape.intersection(view.looked)), why) for shape, why in hidden_in(picture, stretch))
+    cloud = blocks_of(picture).cloud
+    covers = hidden_in(picture, stretch)
+    hidden = tuple((solid(shape.intersection(view.looked)), why) for shape, why in covers)
     seen = replace(view, hidden=(*view.hidden, *(one for one in hidden if not one[0].is_empty)), pixels=True)
     return seen, edges_of(picture, cells_of(cloud, picture))

@@ -12,9 +12,9 @@ from pithead.detector import Detector
 from pithead.errors import WeightsError
 from pithead.files import sha256_of
 from pithead.rescore import Archive
+from pithead.sites.notes import Note
 from pithead.store import RunRecord
 
-FOLDER = Path("weights")
 _PREFIX = re.compile("[0-9a-f]{4,64}")
 _Kind = tuple[str, str]
 
@@ -28,7 +28,7 @@ class Meant:
     runs: tuple[RunRecord, ...]
     card: Card | None
     classes: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def name(self) -> tuple[str, str]:
@@ -60,18 +60,21 @@ def meant_by(archive: Archive, site: Site, weights: str | Path | None) -> Meant 
         )
     sha256, options = _most(some, list(first_used(archive.log)))
     mine = tuple(one for one in some if (one.weights_sha256, one.options_sha256) == (sha256, options))
-    file = file or _file_of(sha256)
-    card = None if file is None else Detector.open(file, verify=False).card
+    card = archive.card(sha256) if file is None else Detector.open(file, verify=False).card
     asked = mine[0].options.get("classes")
     classes = tuple(str(name) for name in asked) if asked else tuple(mine[0].counts)
     if card is not None and not asked:
         classes = tuple(known.name for known in card.classes)
     kinds = {(one.weights_sha256, one.options_sha256) for one in runs}
-    others = len(kinds) - 1
-    told = (
-        f"Told by {mine[0].weights} ({sha256[:12]}), options {options[:8]}; {others} other results not used."
+    others = Note(
+        "other_results",
+        {
+            "weights": f"{mine[0].weights} ({sha256[:12]})",
+            "options": options[:8],
+            "count": str(len(kinds) - 1),
+        },
     )
-    notes = (told,) if others else ()
+    notes = (others,) if len(kinds) > 1 else ()
     return Meant(sha256, mine[0].weights, mine, card, classes, notes)
 
 
@@ -94,8 +97,3 @@ def _most(runs: Iterable[RunRecord], order: list[str]) -> _Kind:
         return counts[kind], turn, kind[1]
 
     return max(counts, key=rank)
-
-
-def _file_of(sha256: str) -> Path | None:
-    """The file with that hash in the folder of weights, if there is one."""
-    return next((path for path in sorted(FOLDER.glob("*.onnx")) if sha256_of(path) == sha256), None)

@@ -77,6 +77,5 @@ def picture_of(
 
     data = pixels.data.astype(np.float64)
     valid = sampled(pixels.valid.astype(np.float64)) > 0.99
-    return Picture(
-        sampled(data.mean(axis=2)), sampled(data.min(axis=2)), sampled(data.max(axis=2)), valid, west, north, step
-    )
+    light, least, most = (sampled(kind(data, axis=2)) for kind in (np.mean, np.min, np.max))
+    return Picture(light, least, most, valid, west, north, step)

@@ -4,74 +4,37 @@ A thing comes and goes: between two dates it stays as it is with a probability t
 over long times it is there a certain share of it (a Markov chain of two states). Where it is there, it is
 seen with the recall of its size; where it is not, something is seen at its place only by a false alarm.
 Against that stands that there never was anything: then whatever was seen was a false alarm at a place that
-gives them, some roof or shadow, on a share of dates that is drawn from Beta(½, 3): of places that give one,
-a third give another on the next date. The probability of a thing that was seen once, on one date, is then
-that which the calibrated score states; later dates raise or lower it.
+gives them, some roof or shadow, on a share of dates that is drawn from Beta(½, b). The probability of a
+thing that was seen once, on one date, is then that which the calibrated score states; later dates raise or
+lower it.
 
-How fast things come and go, and how long they are there, is not known beforehand. It is weighed over a grid
-by how likely it makes what was seen of all things of the class at the site (and drawn from that).
+How fast things come and go, how long they are there, and how often a place that gave a false alarm gives
+another, is not known beforehand. It is weighed over a grid by how likely it makes what was seen of all
+things of the class at the site, real or not (and drawn from that).
+
+Things of one scene are missed together, and its false alarms come together (`together`): in each draw every
+scene has a recall of its own, drawn by what it shows and misses of the things that are there then.
 
 Assumed: chances are alike for all things of a class at a site; scores of one place are alike on all dates, so
 that they count once; a place that another thing of the class covers holds no missed one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import betaln
 
 from pithead.geometry import Floats
+from pithead.sites.look import Look, by_size
+from pithead.sites.pace import ALARM_A, Pace, filtered, pace_of
+from pithead.sites.together import Ints, Together, drawn_nodes
 from pithead.sites.weights import Bools
 
-SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
-"""Of the time that things are there."""
-TURNOVERS = (0.02, 0.06, 0.2, 0.6, 2.0, 6.0, 60.0)
-"""How often in a year all is as if drawn anew."""
-ALARM_A, ALARM_B = 0.5, 3.0
-CERTAIN = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the dates say of one strand, arrays over views (T,)."""
-
-    seen: Bools
-    missed: Bools
-    """Looked at, visible, and not seen."""
-    sure: Bools
-    """Seen, and a person has confirmed it."""
-    denied: Bools
-    """A person has said that it is not there, or another thing covers its place."""
-    recall: Floats
-    """(T, K) of a thing of its size in each scene."""
-    score_odds: Floats
-    """(K,) the odds that its scores state, against those of whatever is found."""
-
-    def emissions(self, alarm: Floats, *, unseen: bool = False) -> tuple[Floats, Floats]:
-        """How likely each date is (T, K) if the thing is there, and if it is not.
-
-        `unseen` asks the same of a thing that no date shows, at a place as visible as this one.
-        """
-        there, gone = np.ones_like(self.recall), np.ones_like(self.recall)
-        if unseen:
-            open_ = self.seen | self.missed | self.denied
-            there[open_] = 1 - self.recall[open_]
-            return there, gone
-        there[self.seen] = self.recall[self.seen]
-        gone[self.seen] = alarm
-        there[self.missed] = 1 - self.recall[self.missed]
-        gone[self.sure] = CERTAIN
-        there[self.denied], gone[self.denied] = CERTAIN, 1.0
-        return there, gone
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How things of a class come and go, in K draws: share of time (K,), and what stays (T - 1, K)."""
-
-    share: Floats
-    stays: Floats
+ROUNDS = 2
+"""So often sizes and what is real are held against each other."""
+SWEEPS = 4
+"""So often scenes and things are drawn in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,50 +44,138 @@ class Drawing:
     there: Bools
     unseen: Floats
     """(K, T) how many things like it are there that no date shows."""
+    real: Bools
+    """(K,) whether it is a thing at all."""
 
 
-def pace_of(looks: Sequence[Look], gaps_years: Floats, rng: np.random.Generator, draws: int) -> Pace:
-    """Weigh the grid by what was seen of all strands, and draw from it.
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What is known of a class beside what was seen, in K draws."""
 
-    A strand counts by its likelihood if it is real, over the probability that any date shows it: of what was
-    never seen nothing is known.
+    odds: Floats
+    """(K,) of being right for whatever is found."""
+    alarm: Floats
+    """(K,) false alarms at one place in one scene."""
+    together: Together
+    alarms: Floats
+    """(T, K) how many false alarms are expected in each scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Of all strands of a class: their drawings, how they come and go, and with which recall (T,) each."""
+
+    drawings: tuple[Drawing, ...]
+    pace: Pace
+    recalls: tuple[Floats, ...]
+
+
+def drawings_of(
+    looks: Sequence[Look], gaps_years: Floats, rates: Rates, rng: np.random.Generator
+) -> Presence:
+    """Draw on which dates each strand of a class is there: things and scenes in turn (Gibbs sampling).
+
+    Args:
+        looks: What the dates say of each.
+        gaps_years: (T - 1,) between the dates.
+        rates: Of the class.
+        rng: Source of chance.
     """
-    share, turnover = (grid.ravel() for grid in np.meshgrid(SHARES, TURNOVERS, indexing="ij"))
-    stays = np.exp(-turnover * gaps_years[:, None])
-    likely = np.zeros(len(share))
-    for look in looks:
-        mean = np.repeat(look.recall.mean(axis=1, keepdims=True), len(share), axis=1)
-        flat = Look(look.seen, look.missed, look.sure, look.denied, mean, np.ones(len(share)))
-        seen = _filtered(*flat.emissions(np.full(len(share), 1e-3)), share, stays)[1]
-        never = _filtered(*flat.emissions(np.zeros(1), unseen=True), share, stays)[1]
-        worth = 1.0 if look.seen.sum() > 1 or look.sure.any() else _probability(look)
-        likely += worth * (seen - np.log(-np.expm1(np.minimum(never, -1e-9))))
-    chance = np.exp(likely - likely.max())
-    chosen = rng.choice(len(share), draws, p=chance / chance.sum())
-    return Pace(share[chosen], stays[:, chosen])
+    draws, given = len(rates.odds), looks
+    pace = pace_of(looks, gaps_years, rates.odds, rng, draws)
+    many = np.ones_like(rates.alarms)
+    found = [draw(look, pace, rates, many, rng) for look in looks]
+    for _ in range(ROUNDS):
+        looks = by_size(given, [float(one.real.mean()) for one in found])
+        found = [draw(look, pace, rates, many, rng) for look in looks]
+    if not rates.together.alike and np.isinf(rates.together.shape):
+        return Presence(tuple(found), pace, tuple(look.recall.mean(axis=1) for look in looks))
+    scenes = list(looks)
+    nodes = drawn_nodes(np.zeros((*many.shape, len(rates.together.weights))), rates.together.weights, rng)
+    for turn in range(SWEEPS):
+        if rates.together.alike:
+            # Every other scene at a time: what stands in it is told by the dates before and after.
+            fresh = _scene_nodes(looks, found, pace, rates, rng)
+            nodes[turn % 2 :: 2] = fresh[turn % 2 :: 2]
+            scenes = [replace(look, recall=_recall_in(look, rates.together, nodes)) for look in looks]
+        if turn == SWEEPS // 2:
+            pace = pace_of(scenes, gaps_years, rates.odds, rng, draws)
+        many = _alarms_in(looks, found, rates, rng)
+        found = [draw(look, pace, rates, many, rng) for look in scenes]
+    return Presence(tuple(found), pace, tuple(look.recall.mean(axis=1) for look in scenes))
 
 
-def draw(look: Look, pace: Pace, odds: Floats, alarm: Floats, rng: np.random.Generator) -> Drawing:
+def _scene_nodes(
+    looks: Sequence[Look], found: Sequence[Drawing], pace: Pace, rates: Rates, rng: np.random.Generator
+) -> Ints:
+    """(T, K) at which quantile of recall each scene stands, by what it shows and misses."""
+    tables = rates.together
+    likely = np.zeros((*rates.alarms.shape, len(tables.weights)))
+    for look, drawing in zip(looks, found, strict=True):
+        before = _expected(drawing.there, pace)[..., None]
+        recall = tables.recalls[tables.rows_of(look.recall)]
+        alarm = rates.alarm[None, :, None]
+        seen = before * recall + (1 - before) * alarm
+        chance = np.where(look.seen[:, None, None], seen, 1 - before * recall)
+        tells = (look.seen | look.missed)[:, None] & drawing.real[None]
+        likely += np.where(tells[..., None], np.log(chance), 0.0)
+    return drawn_nodes(likely, tables.weights, rng)
+
+
+def _expected(there: Bools, pace: Pace) -> Floats:
+    """(T, K) how likely a thing is there on each date by the dates before and after it alone."""
+    path = there.T.astype(np.float64)
+    ahead = np.vstack([pace.share[None], pace.share + (path[:-1] - pace.share) * pace.stays])
+    on, off = pace.share + (1 - pace.share) * pace.stays, pace.share * (1 - pace.stays)
+    last = np.ones((1, path.shape[1]))
+    back_on = np.vstack([np.where(path[1:] > 0, on, 1 - on), last])
+    back_off = np.vstack([np.where(path[1:] > 0, off, 1 - off), last])
+    yes, no = ahead * back_on, (1 - ahead) * back_off
+    return np.asarray(yes / np.maximum(yes + no, 1e-300), np.float64)
+
+
+def _recall_in(look: Look, tables: Together, nodes: Ints) -> Floats:
+    """(T, K) the recall of a strand in each scene at its quantile."""
+    return np.asarray(tables.recalls[tables.rows_of(look.recall), nodes], np.float64)
+
+
+def _alarms_in(
+    looks: Sequence[Look], found: Sequence[Drawing], rates: Rates, rng: np.random.Generator
+) -> Floats:
+    """(T, K) by what factor each scene has more false alarms than usual, by how many are drawn to be some."""
+    shape = rates.together.shape
+    if np.isinf(shape):
+        return np.ones_like(rates.alarms)
+    count = np.zeros_like(rates.alarms)
+    for look, drawing in zip(looks, found, strict=True):
+        count += look.seen[:, None] & ~look.sure[:, None] & ~drawing.there.T
+    return np.maximum(rng.gamma(shape + count) / (shape + rates.alarms), 1e-3)
+
+
+def draw(look: Look, pace: Pace, rates: Rates, many: Floats, rng: np.random.Generator) -> Drawing:
     """Draw on which dates a strand is there, and how many things like it no date shows.
 
     Args:
         look: What the dates say of it.
         pace: How things of its class come and go.
-        odds: (K,) of being right for whatever is found.
-        alarm: (K,) false alarms at one place in one scene.
+        rates: Of its class.
+        many: (T, K) by what factor each scene has more false alarms than usual.
         rng: Source of chance.
     """
+    alarm = np.minimum(rates.alarm * many, 0.5)
     there, gone = look.emissions(alarm)
-    ahead, likely = _filtered(there, gone, pace.share, pace.stays)
-    found, missed = int(look.seen.sum()), int((look.missed & ~look.denied).sum())
+    likely = filtered(there, gone, pace.share, pace.stays)[1]
+    ahead = filtered(*look.emissions(alarm, apart=True), pace.share, pace.stays)[0]
+    found, missed = int(look.seen.sum()), int(look.missed.sum())
     recall = look.recall[look.seen].mean(axis=0)
     # A real thing against a place of false alarms; of one date these are the odds that the score states.
-    real = likely + np.log(look.score_odds * odds / (pace.share * recall))
-    false = betaln(ALARM_A + found, ALARM_B + missed) - betaln(ALARM_A + 1, ALARM_B)
+    real = likely + np.log(look.score_odds * rates.odds / (pace.share * recall))
+    false = betaln(ALARM_A + found, pace.again + missed) - betaln(ALARM_A + 1, pace.again)
+    false = false + np.log(many[look.seen]).mean(axis=0)
     chance = 1 / (1 + np.exp(np.clip(false - real, -500, 500)))
-    is_real = (rng.random(len(odds)) < chance) | look.sure.any()
+    is_real = (rng.random(len(rates.odds)) < chance) | look.sure.any()
     path = _backward(ahead, pace, rng) & is_real[:, None]
-    return Drawing(path, _unseen(look, pace, is_real, rng))
+    return Drawing(path, _unseen(look, pace, is_real, rng), is_real)
 
 
 def _unseen(look: Look, pace: Pace, is_real: Bools, rng: np.random.Generator) -> Floats:
@@ -134,26 +185,12 @@ def _unseen(look: Look, pace: Pace, is_real: Bools, rng: np.random.Generator) ->
     trials: for each real one Poisson(Gamma(1) · (1 - P) / P). P. Horvitz and D. Thompson (1952) give the
     mean.
     """
-    there, gone = look.emissions(np.zeros(1), unseen=True)
-    ahead, never = _filtered(there, gone, pace.share, pace.stays)
+    there, gone = look.emissions(np.zeros((1, 1)), unseen=True)
+    ahead, never = filtered(there, gone, pace.share, pace.stays)
     missed = np.exp(never)
     rate = rng.gamma(1.0, 1.0, len(missed)) * missed / np.maximum(1 - missed, 1e-6)
     count = rng.poisson(np.minimum(rate, 1e3)) * is_real
     return np.asarray(_backward(ahead, pace, rng) * count[:, None], np.float64)
-
-
-def _filtered(there: Floats, gone: Floats, share: Floats, stays: Floats) -> tuple[Floats, Floats]:
-    """Forward: the probability of being there given all dates so far (T, K), and the log likelihood (K,)."""
-    ahead, likely = np.empty_like(there), np.zeros(there.shape[1])
-    before = share
-    for t in range(len(there)):
-        if t:
-            before = share + (ahead[t - 1] - share) * stays[t - 1]
-        on, off = before * there[t], (1 - before) * gone[t]
-        whole = np.maximum(on + off, 1e-300)
-        ahead[t] = on / whole
-        likely += np.log(whole)
-    return ahead, likely
 
 
 def _backward(ahead: Floats, pace: Pace, rng: np.random.Generator) -> Bools:
@@ -169,8 +206,3 @@ def _backward(ahead: Floats, pace: Pace, rng: np.random.Generator) -> Bools:
         gone = (1 - ahead[t]) * np.where(next_on, off, 1 - off)
         path[:, t] = rng.random(draws) * (there + gone) < there
     return path
-
-
-def _probability(look: Look) -> float:
-    odds = float(np.median(look.score_odds))
-    return odds / (1 + odds)

@@ -28,7 +28,7 @@ from shapely.geometry.base import BaseGeometry
 from pithead.errors import CatalogError
 from pithead.geometry import Floats
 from pithead.sites.following import Followed
-from pithead.sites.kinds import FENCE, HEAD, HEAP, RAIL
+from pithead.sites.kinds import FENCE, HEAD, HEAP, RAIL, hides
 from pithead.sites.linking import Strand
 from pithead.sites.sizes import logs_of
 from pithead.sites.states import visible_ground
@@ -99,6 +99,14 @@ class Sums:
     draws: Floats | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The share of a site that can be seen in a view, and what hides most of the rest."""
+
+    share: float
+    why: Reason = "nothing"
+
+
 Amount = Callable[[Floats, np.random.Generator], Floats]
 """From logarithms of sizes (K, T, 2) of one thing to its part of a sum (K, T)."""
 
@@ -146,7 +154,7 @@ def sums_of(
     name: str,
     followed: Followed,
     views: Sequence[View],
-    seen: Sequence[float],
+    seen: Sequence[Seen],
     rng: np.random.Generator,
 ) -> Sums:
     """A quantity over all views.
@@ -155,7 +163,7 @@ def sums_of(
         name: One of `QUANTITIES`.
         followed: Its class, followed.
         views: The views.
-        seen: The share of the site that can be seen in each view for that class.
+        seen: How much of the site can be seen in each view for that class.
         rng: Source of chance.
     """
     raw = [sum(_raw(name, s.at[n]) for s in followed.linked.strands if n in s.at) for n in range(len(views))]
@@ -211,10 +219,16 @@ def interval(draws: Floats, *, whole_numbers: bool) -> tuple[float, float, float
     return min(float(starts[best]), median), median, max(float(ends[best]), median)
 
 
-def share_seen(view: View, cls: str, site: BaseGeometry) -> float:
-    """The share of the site that could be seen in a view, for a class."""
+def seen_of(view: View, cls: str, site: BaseGeometry) -> Seen:
+    """How much of the site could be seen in a view, for a class, and what hides most of it."""
     whole = site.area
-    return float(visible_ground(view, cls).intersection(site).area / whole) if whole else 0.0
+    share = float(visible_ground(view, cls).intersection(site).area / whole) if whole else 0.0
+    covers: dict[Reason, float] = {}
+    for cover, reason in view.hidden:
+        if hides(reason, cls):
+            covers[reason] = covers.get(reason, 0.0) + cover.area
+    why: Reason = max(covers, key=lambda reason: (covers[reason], reason)) if covers else "nothing"
+    return Seen(share, why)
 
 
 def _raw(name: str, found: Sighting) -> float:
@@ -248,10 +262,10 @@ def _blind(name: str, followed: Followed, number: int, view: int, strand: Strand
     return None
 
 
-def _reason(blind: Mapping[Reason, float], whole: float, seen: float) -> Reason | None:
+def _reason(blind: Mapping[Reason, float], whole: float, seen: Seen) -> Reason | None:
     """Why a sum cannot be told: too much of it, or of the site, cannot be seen."""
-    if seen < 0.01:
-        return "nothing"
+    if seen.share < 0.01:
+        return seen.why
     if blind and sum(blind.values()) > BLIND * max(whole, 1e-12):
         return max(blind, key=lambda reason: (blind[reason], reason))
-    return "hidden_between" if seen < SITE_SEEN else None
+    return "hidden_between" if seen.share < SITE_SEEN else None

@@ -15,6 +15,7 @@ from pithead.review import Review, reviews
 from pithead.sites.frame import Frame
 from pithead.sites.ground import solid
 from pithead.sites.kinds import FENCE
+from pithead.sites.notes import Note
 from pithead.sites.view import Sighting, View
 from pithead.store import RunRecord
 
@@ -32,7 +33,7 @@ class Read:
     views: tuple[View, ...]
     entries: tuple[Entry, ...]
     """The scene of each view."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
 
 def read_site(archive: Archive, site: Site, runs: Iterable[RunRecord], calibrated: frozenset[str]) -> Read:
@@ -53,13 +54,11 @@ def read_site(archive: Archive, site: Site, runs: Iterable[RunRecord], calibrate
     usable, notes = _usable(every, records)
     shapes = [entry.footprint for entry in every if entry.footprint is not None]
     if site.polygon is None and not shapes:
-        return Read(
-            None, None, (), (), (*notes, "Nothing says where the site is: no polygon, no scene with one.")
-        )
+        return Read(None, None, (), (), (*notes, Note("nowhere")))
     frame = Frame.round(*([site.polygon] if site.polygon is not None else shapes))
     polygon = None if site.polygon is None else solid(frame.in_metres(site.polygon))
     if polygon is None:
-        notes.append("The site has no polygon: all that its scenes show is taken for it.")
+        notes.append(Note("no_polygon"))
     said = reviews(archive.log)
     names = [records[entry.sha256].scene for entry in usable]
     weights = {records[entry.sha256].weights_sha256 for entry in usable}
@@ -73,18 +72,17 @@ def read_site(archive: Archive, site: Site, runs: Iterable[RunRecord], calibrate
     return Read(frame, ground, views, tuple(usable), tuple(notes))
 
 
-def _usable(every: Iterable[Entry], records: Mapping[str, RunRecord]) -> tuple[list[Entry], list[str]]:
+def _usable(every: Iterable[Entry], records: Mapping[str, RunRecord]) -> tuple[list[Entry], list[Note]]:
     """The scenes that can be told of, by date, and why others cannot."""
-    usable, notes = [], []
+    usable: list[Entry] = []
+    notes: list[Note] = []
     for entry in every:
         if entry.acquired is None:
-            notes.append(
-                f"{entry.id}: nobody knows when it was taken, so it has no place in time: say --date."
-            )
+            notes.append(Note("no_date", {"scene": entry.id}))
         elif entry.footprint is None:
-            notes.append(f"{entry.id}: has no georeference, so nothing in it has a place on the ground.")
+            notes.append(Note("no_place", {"scene": entry.id}))
         elif entry.sha256 not in records:
-            notes.append(f"{entry.id}: was not scored by these weights: run inference/rescore.py.")
+            notes.append(Note("not_scored", {"scene": entry.id}))
         else:
             usable.append(entry)
     return sorted(usable, key=lambda entry: (entry.acquired, entry.id)), notes
@@ -167,9 +165,9 @@ def _sighting(
         shape = frame.in_metres(review.geometry)
     if cls == FENCE and isinstance(shape, shapely.Polygon):
         shape = shapely.LineString(shapely.get_coordinates(shape.exterior))
-    elif isinstance(shape, shapely.Polygon | shapely.MultiPolygon):
-        shape = solid(shape)
-    box = _box_sizes(row, shape, measured=redrawn) if shape.geom_type == "Polygon" else None
+    elif not shapely.is_valid(shape) and not (mended := solid(shape)).is_empty:
+        shape = mended
+    box = _box_sizes(row, shape, measured=redrawn) if "Polygon" in shape.geom_type else None
     closed, ground = _ring(shape) if box is None else (False, None)
     # A line keeps what was measured on the ellipsoid, unless a person drew it.
     stated = None if redrawn or box is not None else _number(row["enclosed_area_m2"])

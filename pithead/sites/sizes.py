@@ -40,6 +40,14 @@ class Usual:
     drift: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class SceneNoise:
+    """Errors of sizes that all things of a scene share: their share of the variance, and draws (T, K, 2)."""
+
+    share: float
+    draws: Floats
+
+
 def logs_of(one: Sighting) -> Floats:
     """Natural logarithms of length and width of a box; of a line of length and enclosed area (open: NaN)."""
     if not one.is_line:
@@ -51,39 +59,50 @@ def logs_of(one: Sighting) -> Floats:
     return np.array([np.log(max(one.length_m, LEAST_M)), np.log(area) if area else np.nan])
 
 
-def usual(strands: Sequence[Strand], views: Sequence[View], drawn: Drawn) -> Usual:
-    """What is usual for these strands; what is measured less what noise alone would spread."""
-    means = np.array(
-        [np.nanmean([logs_of(s) for s in strand.at.values()], axis=0) for strand in _known(strands)]
-    )
+def usual(strands: Sequence[Strand], views: Sequence[View], drawn: Drawn, real: Sequence[float]) -> Usual:
+    """What is usual for these strands; what is measured less what noise alone would spread.
+
+    Each sighting counts by the probability that it is of a thing at all (`real`): false alarms have other
+    sizes. What changes from date to date is part of the spread.
+    """
+    some = [
+        (logs, share)
+        for strand, share in zip(strands, real, strict=True)
+        for number, one in strand.at.items()
+        if number not in strand.partly and np.isfinite(logs := logs_of(one)).all()
+    ]
+    found, worth = np.array([logs for logs, _ in some]), np.array([share for _, share in some])
     steps = [
         (logs_of(strand.at[b]) - logs_of(strand.at[a])) ** 2 / max(views[b].year - views[a].year, 0.1)
         - 2 * np.diag(drawn.noise) / max(views[b].year - views[a].year, 0.1)
         for strand in strands
         for a, b in zip(sorted(strand.at)[:-1], sorted(strand.at)[1:], strict=True)
     ]
-    known = np.array(steps)[np.isfinite(steps).all(axis=1)] if steps else np.zeros((0, 2))
-    drift = np.sqrt(np.maximum(known.mean(axis=0), DRIFT**2)) if len(known) else np.full(2, 0.3)
+    moved = np.array(steps)[np.isfinite(steps).all(axis=1)] if steps else np.zeros((0, 2))
+    drift = np.sqrt(np.maximum(moved.mean(axis=0), DRIFT**2)) if len(moved) else np.full(2, 0.3)
     middle = drawn.bias.mean(axis=0)
-    if len(means) < MANY:
-        centre = means.mean(axis=0) - middle if len(means) else np.log([25.0, 12.0])
-        return Usual(centre, np.eye(2) * FLAT**2, drift)
-    counts = np.array([len(strand.at) for strand in _known(strands)])
-    spread = np.cov(means.T) - drawn.noise * float(np.mean(1 / counts))
-    values, vectors = np.linalg.eigh(spread)
+    if sum(real) < MANY or worth.sum() < MANY:
+        centre = np.average(found, axis=0, weights=worth) if worth.sum() > 0 else np.log([25.0, 12.0])
+        return Usual(centre - middle, np.eye(2) * FLAT**2, drift)
+    values, vectors = np.linalg.eigh(np.cov(found.T, aweights=worth) - drawn.noise)
     spread = (vectors * np.maximum(values, 0.15**2)) @ vectors.T
-    return Usual(means.mean(axis=0) - middle, spread, drift)
+    return Usual(np.average(found, axis=0, weights=worth) - middle, spread, drift)
 
 
-def _known(strands: Sequence[Strand]) -> list[Strand]:
-    """Those of which some date tells both sizes; not those that were seen once, which are mostly nothing."""
-    told = [s for s in strands if any(np.isfinite(logs_of(one)).all() for one in s.at.values())]
-    again = [s for s in told if len(s.at) > 1]
-    return again if len(again) >= MANY else told
+def scene_noise(views: Sequence[View], drawn: Drawn, rng: np.random.Generator) -> SceneNoise:
+    """Draw the part of the errors of sizes that all things of a scene share (`BoxErrors.area_scene_sd`)."""
+    box = drawn.of.box
+    share = 0.0 if box is None or not box.area_sd else min((box.area_scene_sd / box.area_sd) ** 2, 1.0)
+    return SceneNoise(share, rng.standard_normal((len(views), len(drawn.bias), 2)))
 
 
 def draw_sizes(
-    strand: Strand, views: Sequence[View], drawn: Drawn, common: Usual, rng: np.random.Generator
+    strand: Strand,
+    views: Sequence[View],
+    drawn: Drawn,
+    common: Usual,
+    alike: SceneNoise,
+    rng: np.random.Generator,
 ) -> Floats:
     """Natural logarithms of a strand's sizes in K draws on each date, (K, T, 2); NaN what no date tells.
 
@@ -101,7 +120,9 @@ def draw_sizes(
     out = np.full((draws, len(views), 2), np.nan)
     for number in range(len(views)):
         mean, spread = found[number] if number in found else _between(number, found, views, common)
-        noise = rng.standard_normal((draws, 2)) @ np.linalg.cholesky(spread + np.eye(2) * 1e-9).T
+        own = np.sqrt(1 - alike.share) * rng.standard_normal((draws, 2))
+        both = own + np.sqrt(alike.share) * alike.draws[number]
+        noise = both @ np.linalg.cholesky(spread + np.eye(2) * 1e-9).T
         out[:, number] = mean + noise * drawn.spread[:, None]
     return out
 

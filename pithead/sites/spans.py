@@ -6,8 +6,10 @@ of geolocation, of the course of lines (from the card) and of how far a fence le
 beside one that is gone has moved, by the distance between them. Only ground that both scenes show counts.
 
 That a line is not drawn does not say that it is not there: each date misses a share of it (1 - completeness
-of the card). So a new span is sure if the dates before it that show its ground and do not have it would all
-have missed it in less than 5 % of cases, and one that is gone if that holds for the dates after it. A line
+of the card), and whole lines (1 - recall, in that scene). So a new span is sure if the dates before it that
+show its ground and do not have it would all have missed it in less than 5 % of cases, and one that is gone if
+that holds for the dates after it; it is dated by as many of them as that takes. Dates with snow, in which
+nobody has measured, do not count. A line
 that a single date has, and no person has confirmed, is told only if drawn lines are right in 95 % of cases.
 """
 
@@ -18,7 +20,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from pithead.card import ClassErrors
+from pithead.card import ClassErrors, SizeRecall
 from pithead.sites.differences import Change, ChangeKind
 from pithead.sites.fence import BESIDE_M, COMPLETE, CORRECT, COURSE_M, SIGMAS, tolerance_m
 from pithead.sites.ground import courses, solid
@@ -41,12 +43,26 @@ class Course:
     view: View
     lines: BaseGeometry
     ground: BaseGeometry
+    clear: BaseGeometry
+    """Of that where there is no snow."""
+    recall: float
+    """The share of whole lines that is found in it, as far as that is known."""
     checked: bool
 
 
-def changes_of_spans(views: Sequence[View], errors: ClassErrors | None) -> Iterator[Change]:
-    """The changes of spans: all ground of a view against the last view before it that shows that ground."""
-    shown = [_course(number, view) for number, view in enumerate(views)]
+def changes_of_spans(
+    views: Sequence[View], errors: ClassErrors | None, recalls: Sequence[float] | None = None
+) -> Iterator[Change]:
+    """The changes of spans: all ground of a view against the last view before it that shows that ground.
+
+    Args:
+        views: In order of time, with their shifts.
+        errors: Of lines; None where they are not known.
+        recalls: Of each view, by what else it shows and misses; without them that of the card alone.
+    """
+    usual = COMPLETE if errors is None else min(_found(one) for one in errors.recall)
+    each = [usual] * len(views) if recalls is None else recalls
+    shown = [_course(number, view, each[number]) for number, view in enumerate(views)]
     for place, after in enumerate(shown):
         left = after.ground
         for before in reversed(shown[:place]):
@@ -71,17 +87,23 @@ def _between(
     earlier = [one for one in shown if one.number < after.number]
     later = [one for one in shown if one.number > before.number]
     for part in (one for one in new if _drawn(one, shown, after, wide, errors)):
-        sure = _missed(part, earlier, wide, errors)
-        yield _change("span_new", before, after, part, part.length, wide, sure=sure)
+        first = _without(part, earlier[::-1], wide, errors)
+        yield _change("span_new", first or before, after, part, part.length, wide, sure=first is not None)
     for part in (one for one in gone if _drawn(one, shown, before, wide, errors)):
-        sure = _missed(part, later, wide, errors)
-        yield _change("span_vanished", before, after, part, -part.length, wide, sure=sure)
+        last = _without(part, later, wide, errors)
+        yield _change("span_vanished", before, last or after, part, -part.length, wide, sure=last is not None)
 
 
-def _course(number: int, view: View) -> Course:
+def _found(kind: SizeRecall) -> float:
+    """The share of lines of a size that is found: the mean of Beta(found + ½, missed + ½)."""
+    return (kind.found + 0.5) / (kind.truths + 1)
+
+
+def _course(number: int, view: View, recall: float) -> Course:
     lines = [view.placed(one.shape) for one in view.of(FENCE)]
     checked = all(one.checked for one in view.of(FENCE)) and bool(lines)
-    return Course(number, view, shapely.union_all(lines), visible_ground(view, FENCE), checked)
+    ground, clear = visible_ground(view, FENCE), visible_ground(view, None)
+    return Course(number, view, shapely.union_all(lines), ground, clear, recall, checked)
 
 
 def _parts(lines: BaseGeometry, others: BaseGeometry, wide: float) -> list[BaseGeometry]:
@@ -122,16 +144,27 @@ def _has(one: Course, part: BaseGeometry, wide: float) -> bool:
 
 
 def _shows(one: Course, part: BaseGeometry) -> bool:
-    return bool(part.intersection(one.ground).length >= 0.9 * part.length)
+    return bool(part.intersection(one.clear).length >= 0.9 * part.length)
 
 
-def _missed(part: BaseGeometry, others: list[Course], wide: float, errors: ClassErrors | None) -> bool:
-    """Whether all views that do not have a part would have missed it in less than 5 % of cases."""
+def _without(
+    part: BaseGeometry, others: list[Course], wide: float, errors: ClassErrors | None
+) -> Course | None:
+    """The first of some views by which a part is surely not there; None if one has it, or none is sure.
+
+    The views up to it that show its ground would all have missed it in less than 5 % of cases.
+    """
     lines = None if errors is None else errors.lines
     complete = COMPLETE if lines is None or lines.completeness is None else lines.completeness
-    looks = sum(_shows(one, part) and not _has(one, part, wide) for one in others)
-    had = any(_has(one, part, wide) for one in others)
-    return not had and (1 - min(complete, 0.99)) ** looks <= DOUBT and looks > 0
+    if any(_has(one, part, wide) for one in others):
+        return None
+    chance = 1.0
+    for one in others:
+        if _shows(one, part):
+            chance *= 1 - min(complete, one.recall, 0.99)
+        if chance <= DOUBT:
+            return one
+    return None
 
 
 def _drawn(

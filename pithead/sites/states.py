@@ -44,26 +44,29 @@ class State:
             )
 
 
-def visible_ground(view: View, cls: str) -> BaseGeometry:
-    """Where a thing of a class could be seen, corrected by the shift: looked at, and not hidden."""
-    covers = [solid(shape) for shape, reason in view.hidden if hides(reason, cls)]
+def visible_ground(view: View, cls: str | None) -> BaseGeometry:
+    """Where a thing of a class could be seen, corrected by the shift: looked at, and not hidden.
+
+    Without a class, where everything is seen as well as it was measured: there is no snow either.
+    """
+    covers = [solid(shape) for shape, reason in view.hidden if cls is None or hides(reason, cls)]
     looked = solid(view.looked)
     return view.placed(solid(shapely.difference(looked, shapely.union_all(covers))) if covers else looked)
 
 
-def hidden_by(view: View, cls: str, shape: BaseGeometry, errors: ClassErrors | None) -> Reason | None:
+def hidden_by(view: View, shape: BaseGeometry, errors: ClassErrors | None) -> Reason | None:
     """Why a thing at a place (frame, corrected) could not be seen in a scene; None if it could.
 
     The first of: outside of the scene (less than 90 % in what it shows), hidden by what hides most of it, the
-    scene too coarse.
+    scene too coarse. Snow hides in this sense things of every class: cards do not tell what weights find in
+    it, so what is not seen there may be there.
     """
     raw = shapely.affinity.translate(shape, view.shift.dx_m, view.shift.dy_m)
     if _share(raw, view.looked) < WHOLE:
         return "outside"
-    covers = {reason: 0.0 for _, reason in view.hidden if hides(reason, cls)}
+    covers: dict[Reason, float] = {}
     for cover, reason in view.hidden:
-        if reason in covers:
-            covers[reason] += _share(raw, cover)
+        covers[reason] = covers.get(reason, 0.0) + _share(raw, cover)
     if sum(covers.values()) > 1 - WHOLE:
         return max(covers, key=lambda reason: (covers[reason], reason))
     if errors is not None and view.gsd_m > COARSER * errors.gsd_m[1]:

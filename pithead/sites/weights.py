@@ -9,6 +9,7 @@ and they do cancel between two dates.
 
 Assumed, as a card cannot say otherwise: recall depends on size and on the ground resolution of the scene,
 each by itself (their effects on the log odds add up); misses of one thing on two dates are independent.
+Those of several things on one date are not (`together`).
 """
 
 import math
@@ -19,10 +20,10 @@ import numpy.typing as npt
 
 from pithead.card import ClassErrors, SizeRecall
 from pithead.geometry import Floats
+from pithead.sites.together import SURE_RECALL, Together, together_of
 
 DRAWS = 1000
 HALF = 0.5
-SURE_RECALL = (0.005, 0.995)
 PLACE_KM2 = math.pi * 0.015**2
 """What counts as one place for false alarms: a circle of 15 m."""
 
@@ -44,6 +45,8 @@ class Drawn:
     """(2, 2) their covariance."""
     spread: Floats
     """(K,) by which standard deviations are larger or smaller than measured."""
+    together: Together
+    """What the things of one scene have in common."""
 
     def recall(self, size_m: float, gsd_m: float) -> Floats:
         """(K,) the share that is found of things of a size in scenes of a ground resolution."""
@@ -80,6 +83,7 @@ def drawn(errors: ClassErrors, rng: np.random.Generator, draws: int = DRAWS) -> 
         mean + error * spread[:, None],
         noise,
         spread,
+        together_of(errors),
     )
 
 

@@ -11,6 +11,7 @@ import type {
   Scene,
   ScenePage,
   Site,
+  SiteHistory,
 } from "./contract";
 import { forget, key } from "./key";
 
@@ -70,6 +71,8 @@ const idPath = (detection: string) => `/v1/detections/${encodeURIComponent(detec
 export const fetchMe = () => get<Me>("/v1/me");
 export const fetchModels = async () => (await get<{ models: Model[] }>("/v1/models")).models;
 export const fetchSites = async () => (await get<{ sites: Site[] }>("/v1/sites")).sites;
+export const fetchHistory = (site: string, signal: AbortSignal) =>
+  get<SiteHistory>(`/v1/sites/${encodeURIComponent(site)}`, {}, signal);
 export const fetchScene = (scene: string) => get<Scene>(`/v1/scenes/${encodeURIComponent(scene)}`);
 export const fetchScenes = (query: Query, signal?: AbortSignal) =>
   get<ScenePage>("/v1/scenes", query, signal);

@@ -1,5 +1,5 @@
 /** What the server says and is told, as JSON. */
-import type { Feature, LineString, Polygon } from "geojson";
+import type { Feature, Geometry, LineString, Polygon } from "geojson";
 
 export type Bounds = [west: number, south: number, east: number, north: number];
 export type Decision = "accept" | "reject" | "relabel" | "redraw";
@@ -147,4 +147,83 @@ export interface Job {
   note: string | null;
   error: string | null;
   owner: string;
+}
+
+/** A scene as a site sees it; what else is told refers to views by their number. */
+export interface Glance {
+  scene: string;
+  date: string;
+  acquired: string;
+  sensor: string | null;
+  gsd_m: number;
+  hidden: { reason: string; share: number }[];
+  detections: number;
+}
+
+export interface Measure {
+  view: number;
+  date: string;
+  /** As found. */
+  raw: number;
+  /** Corrected, in 95 of 100 cases between low and high; null where it cannot be said. */
+  value: number | null;
+  low: number | null;
+  high: number | null;
+  observable: boolean;
+  reason: string | null;
+  checked: number | null;
+}
+
+export interface Quantity {
+  name: string;
+  unit: string;
+  class: string;
+  measures: Measure[];
+}
+
+export interface Change {
+  what: string;
+  kind: string;
+  before_date: string;
+  after_date: string;
+  by: number;
+  low: number;
+  high: number;
+  unit: string;
+  sure: boolean;
+  class: string | null;
+  checked: boolean;
+  geometry: Geometry | null;
+}
+
+export interface Rule {
+  name: string;
+  means: string;
+  author: string;
+  date: string;
+}
+
+export interface Sign {
+  rule: string;
+  view: number;
+  date: string;
+  /** Null where it cannot be said. */
+  holds: boolean | null;
+  reason: string | null;
+  parts: string[];
+}
+
+/** A site over time. */
+export interface SiteHistory {
+  id: string;
+  name: string;
+  weights: string;
+  views: Glance[];
+  quantities: Quantity[];
+  changes: Change[];
+  rules: Rule[];
+  signs: Sign[];
+  /** Why something cannot be said, word by word. */
+  reasons: Record<string, string>;
+  notes: string[];
 }

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { mayReview, me } from "./archive";
 import { fetchDetection, giveReview, told } from "./client";
 import type { Decision, Detection, ReviewGiven, Shape } from "./contract";
+import { outdate } from "./history";
 import { changed } from "./map/finds";
 import { detail, hasMore, items, loadDetail, loadMore, replace, select } from "./queue";
 import { reviewer } from "./reviewer";
@@ -55,6 +56,7 @@ async function give(decision: Decision, said: Omit<ReviewGiven, "decision">): Pr
     note.value = { of: "", text: "" };
     replace(now);
     changed(now);
+    outdate();
     const what = `${STATES[decision] ?? decision}: ${title(now.properties.class_now)}`;
     const more = decision === "redraw" || (await goOn(detection));
     say(more ? what : `${what}. Nothing after it waits for a review.`);

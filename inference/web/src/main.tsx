@@ -4,6 +4,7 @@ import "./style/page.css";
 import "./style/beside.css";
 import "./style/panel.css";
 import "./style/map.css";
+import "./style/time.css";
 import { effect, untracked } from "@preact/signals";
 import { render } from "preact";
 import { loadArchive, loadScenes, sites } from "./archive";

@@ -55,3 +55,40 @@ export function progress(job: Job): string {
   if (job.state === "done") return many(job.detections ?? 0, "detection");
   return job.error ?? job.state;
 }
+
+const QUANTITIES: Record<string, string> = {
+  heap_area_m2: "ground under coal heaps",
+  heap_volume_m3: "volume of coal heaps (proxy)",
+  heaps: "coal heaps",
+  perimeter_km: "length of guard perimeter",
+  enclosed_km2: "area inside perimeters",
+  rail_occupied_m: "siding occupied by wagons",
+  wagons: "wagons",
+  mine_heads: "mine heads in use",
+  perimeter: "guard perimeter",
+};
+
+/** A quantity, or a thing such as "coal_heap-3", by its name. */
+export const thing = (what: string) => QUANTITIES[what] ?? title(what).replace(/-(\d+)$/, " $1");
+
+const CHANGES: Record<string, string> = {
+  split: "split in parts",
+  span_new: "new span",
+  span_vanished: "span gone",
+  span_moved: "span moved",
+};
+
+export const changeWord = (kind: string) => CHANGES[kind] ?? title(kind);
+
+const DECIMALS: Record<string, number> = { km: 2, "km²": 3 };
+
+/** A figure: m, m² and m³ to three digits, km to 10 m, km² to 1000 m², counts whole. */
+export function figure(value: number, unit: string): string {
+  const whole = Math.abs(value);
+  const text = unit.startsWith("m")
+    ? Number(whole.toPrecision(3)).toLocaleString("en", { maximumFractionDigits: 2 })
+    : whole.toFixed(DECIMALS[unit] ?? 0);
+  return `${value < 0 && /[1-9]/.test(text) ? "−" : ""}${text.replaceAll(",", NARROW)}`;
+}
+
+export const amount = (value: number, unit: string) => `${figure(value, unit)}${unit && ` ${unit}`}`;

@@ -7,9 +7,10 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pithead.server.audit import Audit, line_of, template_of, wanted
-from pithead.server.gates.refusal import CLOSED
+from pithead.server.audit import SAFE, Audit, line_of, template_of, wanted
+from pithead.server.gates.refusal import CLOSED, refuse
 from pithead.server.metrics import REQUEST_SECONDS, REQUESTS
+from pithead.server.problems import LOG, Problem, unavailable
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; "
@@ -25,6 +26,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), usb=()",
 }
+_REFUSED: Final = 400
 METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -43,25 +45,78 @@ class Watch:
             return
         # A dictionary of this request's own: the one that comes from the lifespan is everybody's.
         scope["state"] = dict(scope.get("state", {}))
-        begun, status = time.perf_counter(), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                _dress(scope, message)
-            await send(message)
-
+        seen = _Seen(scope, send, self._audit)
         try:
-            await self._app(scope, receive, noted)
+            if wanted(scope) and scope["method"] not in SAFE and not await self._fit():
+                await refuse(_no_audit(), scope, receive, seen.send)
+                return
+            await self._app(scope, receive, seen.send)
         finally:
-            seconds = time.perf_counter() - begun
-            route = template_of(scope) or ("page" if status < 400 else "none")
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            REQUESTS.labels(method, route, str(status)).inc()
-            REQUEST_SECONDS.labels(route).observe(seconds)
-            if wanted(scope):
-                await self._audit.write(line_of(scope, status, seconds))
+            await seen.end()
+
+    async def _fit(self) -> bool:
+        """Whether the audit can take a line."""
+        try:
+            await self._audit.check()
+        except OSError:
+            LOG.exception("the audit cannot be written: nothing is changed")
+            return False
+        return True
+
+
+class _Seen:
+    """One answer on its way out: its line is in the audit before its first byte is sent."""
+
+    def __init__(self, scope: Scope, send: Send, audit: Audit) -> None:
+        self._scope, self._send, self._audit = scope, send, audit
+        self._begun, self._status = time.perf_counter(), 0
+        self._written = self._withheld = False
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application; another answer where its line cannot be written."""
+        if self._withheld:
+            return
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            if wanted(self._scope) and not await self._write() and self._status < _REFUSED:
+                self._withheld, self._status = True, 503
+                await refuse(_no_audit(), self._scope, _nothing, self._sent)
+                return
+        await self._sent(message)
+
+    async def end(self) -> None:
+        """Count the request, and write its line if there was no answer."""
+        seconds = time.perf_counter() - self._begun
+        route = template_of(self._scope) or ("page" if self._status < _REFUSED else "none")
+        method = self._scope["method"] if self._scope["method"] in METHODS else "other"
+        REQUESTS.labels(method, route, str(self._status)).inc()
+        REQUEST_SECONDS.labels(route).observe(seconds)
+        if wanted(self._scope) and not self._written:
+            await self._write()
+
+    async def _write(self) -> bool:
+        self._written = True
+        line = line_of(self._scope, self._status, time.perf_counter() - self._begun)
+        try:
+            await self._audit.write(line)
+        except OSError:  # the log of the server has told
+            return False
+        return True
+
+    async def _sent(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            _dress(self._scope, message)
+        await self._send(message)
+
+
+def _no_audit() -> Problem:
+    return unavailable(
+        "No audit", "expected room for a line in the audit of the server, there is none: tell whoever runs it"
+    )
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def _dress(scope: Scope, message: Message) -> None:

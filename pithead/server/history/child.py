@@ -13,18 +13,23 @@ from typing import Final
 from pithead.errors import WeightsError
 from pithead.files import sha256_of
 from pithead.rescore import Archive
+from pithead.server.cage import shut_in
 from pithead.server.history.order import Order
 from pithead.server.history.telling import told, without_folders
 from pithead.sites import chronicle
 
 _NICE: Final = 5
+_MOST_BYTES: Final = 16 * 2**30
+"""Of memory: a hundred scenes of a large site take a quarter of it."""
 
 
 def main() -> None:
     """Answer one order."""
     os.nice(_NICE)
+    order = Order.from_json(sys.argv[1])
+    shut_in(memory=_MOST_BYTES, network=order.remote)
     threading.Thread(target=_leave, daemon=True).start()
-    sys.stdout.buffer.write(answer(Order.from_json(sys.argv[1])))
+    sys.stdout.buffer.write(answer(order))
     sys.stdout.buffer.flush()
 
 
@@ -41,7 +46,7 @@ def answer(order: Order) -> bytes:
     except WeightsError as error:  # what scored the site was forgotten in this moment
         return _nothing(str(error))
     if history.frame is None or not history.views:
-        return _nothing(" ".join(history.notes))
+        return _nothing(" ".join(str(note) for note in history.notes))
     count = sum(len(view.sightings) for view in history.views)
     text = told(history, history.frame, order.id).model_dump_json(by_alias=True)
     return f"200 {count}\n{text}".encode()

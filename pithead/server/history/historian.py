@@ -16,10 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from pithead.server.cage import open_environment
 from pithead.server.history.order import Order
 from pithead.server.problems import LOG, Problem, unavailable
-from pithead.server.settings import ROOT, Settings
-from pithead.server.worker import environment
+from pithead.server.settings import ROOT
 
 PROGRAM: Final = "from pithead.server.history.child import main; main()"
 LONGEST_S: Final = 600.0
@@ -58,13 +58,9 @@ class _Kept:
 class Historian:
     """Works out histories, one at a time; threads may share it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Begin with none.
-
-        Args:
-            settings: Those of the server.
-        """
-        self._environment = environment(settings, os.environ) | {"OMP_NUM_THREADS": "1"}
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._environment = open_environment(os.environ)
         self._one = ThreadPoolExecutor(1, thread_name_prefix="history")
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()

@@ -25,6 +25,7 @@ class Order:
         served: The file of the weights that are served; others are looked for beside it.
         rules: The file of rules for signs, if there is one.
         state: A hash of all in catalogue, store and log that the history rests on.
+        remote: Whether the store lies behind an address.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Order:
     served: str
     rules: str | None
     state: str
+    remote: bool = False
 
     def to_json(self) -> str:
         """As a text that `from_json` reads."""
@@ -45,7 +47,9 @@ class Order:
         return cls(**json.loads(text))
 
 
-def order_of(connection: Connection, site: str, settings: Settings, served_sha256: str) -> Order:
+def order_of(
+    connection: Connection, site: str, settings: Settings, served_sha256: str, *, remote: bool = False
+) -> Order:
     """The history of a site as the mirror knows the archive now; another state is another history.
 
     It is told by the weights that scored most of its scenes; of as many by those that are served.
@@ -55,6 +59,7 @@ def order_of(connection: Connection, site: str, settings: Settings, served_sha25
         site: The name of a site of the archive.
         settings: Those of the server.
         served_sha256: The hash of the weights that are served.
+        remote: Whether the store lies behind an address.
     """
     (name,) = connection.execute("SELECT slug FROM mirror_sites WHERE name = ?", (site,)).fetchone()
     weights = connection.execute(
@@ -73,6 +78,7 @@ def order_of(connection: Connection, site: str, settings: Settings, served_sha25
         served=str(settings.weights.absolute()),
         rules=None if rules is None else str(rules),
         state=sha256(json.dumps(state).encode()).hexdigest(),
+        remote=remote,
     )
 
 

@@ -52,7 +52,7 @@ def told(history: Chronicle, frame: Frame, site: str) -> words.SiteHistory:
         ],
         signs=[_sign(one, days) for one in history.signs],
         reasons={str(word): text for word, text in REASONS.items()},
-        notes=[without_folders(note) for note in history.notes],
+        notes=[without_folders(str(note)) for note in history.notes],
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ class Mirror:
         was = self._looked
         if was is None:
             return False, False
-        rest = was.rest == look.rest and was.rest_lay and not self._faults.names()
+        rest = was.rest == look.rest and was.rest_lay and not self._faults.due
         return was.log == look.log and was.log_lay, rest
 
     def _update(self, archive: Archive, *, only_log: bool) -> None:

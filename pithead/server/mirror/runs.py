@@ -21,7 +21,7 @@ from pithead.store import RunRecord, Store
 _LOG: Final = logging.getLogger("pithead.server")
 _AT_A_TIME: Final = 64
 """So many scenes are read and written together: nobody else who writes waits longer than for these."""
-_AGAIN_S: Final = 60.0
+AGAIN_S: Final = 60.0
 
 
 class Faults:
@@ -37,10 +37,16 @@ class Faults:
         _LOG.error("the run %s is left out of lists and maps: %s", name, error)
 
     def names(self) -> set[str]:
-        """The runs that are left out now."""
+        """The runs that are left out now; those whose minute is over are not, and are forgotten."""
         now = time.monotonic()
-        self._since = {name: since for name, since in self._since.items() if now - since < _AGAIN_S}
+        self._since = {name: since for name, since in self._since.items() if now - since < AGAIN_S}
         return set(self._since)
+
+    @property
+    def due(self) -> bool:
+        """Whether a run is to be tried again, as its minute is over."""
+        now = time.monotonic()
+        return any(now - since >= AGAIN_S for since in tuple(self._since.values()))
 
 
 def take_runs(database: Database, store: Store, ground: Ground, faults: Faults) -> None:
@@ -105,11 +111,16 @@ def _gone(connection: Connection, wanted: Mapping[str, str]) -> list[int]:
 def _records(store: Store, names: Iterable[str], faults: Faults) -> Iterable[RunRecord]:
     for name in names:
         try:
-            yield store.record(name)
+            record = store.record(name)
         except FileNotFoundError:
             continue  # forgotten meanwhile
         except StoreError as error:
             faults.add(name, error)
+            continue
+        if record.name == name:
+            yield record
+        else:
+            faults.add(name, StoreError(f"expected its record, got that of {record.name}"))
 
 
 def _take(

@@ -45,7 +45,7 @@ class _Source:
     transform: Affine
 
 
-def tile_png(plate: Plate, z: int, x: int, y: int, overviews: Path) -> bytes | None:
+def tile_png(plate: Plate, z: int, x: int, y: int, overviews: Path, *, make: bool = True) -> bytes | None:
     """A tile of 256 px as PNG, transparent where there is no data; None where there is none at all.
 
     Pixels are read as a scan reads them, with the bands, the stretch and the mask of the scene, and are
@@ -57,8 +57,10 @@ def tile_png(plate: Plate, z: int, x: int, y: int, overviews: Path) -> bytes | N
         x: From the west.
         y: From the north.
         overviews: A folder where scenes in small are kept.
+        make: Whether one that is needed is made.
 
     Raises:
+        NoOverviewError: One is needed that is not there, and not to be made.
         SceneError: The file is gone, another or damaged.
     """
     with plate.opened() as scene:
@@ -68,7 +70,7 @@ def tile_png(plate: Plate, z: int, x: int, y: int, overviews: Path) -> bytes | N
             return None
         far = shrink_of((scene.width, scene.height), SIDE_PX)
         if far > 1 and min(part.shrink_x, part.shrink_y) >= far:
-            source = _from_overview(overview_of(plate, scene, overviews), scene, place, part)
+            source = _from_overview(overview_of(plate, scene, overviews, make=make), scene, place, part)
         else:
             source = _from_scene(scene, place, part)
     return _warped(source, place, z, x, y) if source.rgba[..., 3].any() else None

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from pithead.server import metrics
 from pithead.server.audit import note
 from pithead.server.desk import Desk
+from pithead.server.intake import room
 from pithead.server.keys import Caller, role
 from pithead.server.multipart import StreamedForm
 from pithead.server.pool import Pool
@@ -185,15 +186,19 @@ async def detect(
     """One image as (Geo)TIFF, PNG, JPEG, WebP or JPEG 2000, in a form or as the body, with options."""
     desk: Desk = request.app.state.desk
     pool = pool_of(request.app)
-    with pool.admitted(_client(request, who)), metrics.WAITING.track_inprogress(), TemporaryFile() as file:
-        upload = await _received(request, file, desk.settings.limits.tile_bytes)
+    client, limits = _client(request, who), desk.settings.limits
+    pool.check_room(client)  # before it sends what would be refused
+    with room(), TemporaryFile() as file:
+        # Whoever sends slowly keeps no place in the queue.
+        with pool.bodies.one_more(client):
+            upload = await _received(request, file, limits.tile_bytes)
         order = options.with_fields(upload.fields).order(upload, desk)
         order.check(desk.card)
-        limits = desk.settings.limits
         path = f"/dev/fd/{file.fileno()}"
-        await asyncio.to_thread(checked, path, pixels=limits.tile_pixels, block_bytes=limits.block_bytes)
-        answer = await pool.scan(file.fileno(), order)
-    note(request, answer.found)
+        with pool.admitted(client), metrics.WAITING.track_inprogress():
+            await asyncio.to_thread(checked, path, pixels=limits.tile_pixels, block_bytes=limits.block_bytes)
+            answer = await pool.scan(file.fileno(), order)
+    note(request, {"detections": sum(answer.found.values()), **answer.found, "sha256": upload.sha256})
     for name, count in answer.found.items():
         metrics.FOUND.labels(name).inc(count)
     return Response(answer.body, media_type=GEOJSON if answer.georeferenced else "application/json")

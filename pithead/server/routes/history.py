@@ -13,7 +13,7 @@ from pithead.server.document import REFUSED
 from pithead.server.filters import site_called
 from pithead.server.history import Answer, Historian, Order, SiteHistory, order_of
 from pithead.server.keys import Caller, role
-from pithead.server.lookup import looking
+from pithead.server.lookup import looking, mirror_of
 from pithead.server.problems import Problem, unavailable
 
 router = APIRouter(tags=["scenes"])
@@ -66,7 +66,8 @@ def _order(request: Request, site: str) -> Order:
             raise Problem(
                 404, "", "expected the id of a site of the archive, got another: GET /v1/sites lists them"
             )
-        return order_of(connection, name, desk.settings, desk.weights_sha256)
+        remote = "://" in mirror_of(request).archive.store_place
+        return order_of(connection, name, desk.settings, desk.weights_sha256, remote=remote)
 
 
 def _heard(answer: "asyncio.Future[Answer]") -> None:

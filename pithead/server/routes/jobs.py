@@ -1,15 +1,15 @@
 """Jobs: how far they are, what they have found, and their end."""
 
-import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from pithead.errors import CatalogError, StoreError
 from pithead.rescore import Archive
@@ -153,35 +153,46 @@ def get_detections(
     job = _job(desk, id)
     if job.record is None:
         raise Problem(409, "Not done", f"expected a job that is done, this one is {job.state}")
-    folder = Path(tempfile.mkdtemp(prefix="pithead-"))
     try:
         store = Archive.open(desk.settings.archive).store
         record = store.record(job.record)
         rows = rows_of(store, record)
-        path = folder / f"{record.scene}.{format}"
-        media_type = write(rows, path, format)
     except FileNotFoundError as error:
-        shutil.rmtree(folder)
         raise Problem(
             404, "Gone", "expected the result of the job, it was taken out of the archive"
         ) from error
     except (StoreError, CatalogError) as error:
-        shutil.rmtree(folder)
         raise unavailable(
             "Archive", "expected to read the result from the archive, it cannot be read now"
         ) from error
-    except BaseException:
-        shutil.rmtree(folder)
-        raise
     note(request, {"detections": len(rows)})
-    headers = {"ETag": f'"{record.result_sha256}.{format}"'}
-    return FileResponse(
-        path,
-        headers=headers,
-        media_type=media_type,
-        filename=path.name,
-        background=BackgroundTask(shutil.rmtree, folder),
-    )
+    with ExitStack() as made:
+        folder = made.enter_context(tempfile.TemporaryDirectory(prefix="pithead-"))
+        path = Path(folder) / f"{record.scene}.{format}"
+        try:
+            media_type = write(rows, path, format)
+        except StoreError as error:
+            raise Problem(
+                507, "", "expected room on the server's disk for the file: tell whoever runs it"
+            ) from error
+        etag = f'"{record.result_sha256}.{format}"'
+        return Download(path, media_type, etag, made.pop_all())
+
+
+class Download(FileResponse):
+    """A file that is sent as a whole, and is gone then, however that ended."""
+
+    def __init__(self, path: Path, media_type: str, etag: str, made: ExitStack) -> None:
+        """Take a file over; `made` removes it."""
+        headers = {"ETag": etag, "Accept-Ranges": "none"}
+        super().__init__(path, headers=headers, media_type=media_type, filename=path.name)
+        self._made = made
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; a range is not looked at, as each would be made of the whole anew."""
+        headers = [one for one in scope["headers"] if one[0] != b"range"]
+        with self._made:
+            await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 def _job(desk: Desk, key: str) -> jobs.Job:

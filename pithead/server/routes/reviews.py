@@ -5,6 +5,7 @@ from sqlite3 import Connection, Row
 from typing import Annotated, Any, Final
 
 import geopandas as gpd
+import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,9 @@ from pithead.server.screen import shape_from_screen
 
 router = APIRouter(tags=["detections"])
 _MOST_POINTS: Final = 1000
+_MARGIN: Final = 0.1
+"""Of the scene's width and height."""
+_LEAST_DEG: Final = 0.0005  # some 50 m
 PRINTED: Final = r"^[^\x00-\x1f\x7f]*$"
 """A name is one line, or what a list of reviews prints could look like another review."""
 _EXAMPLE: JsonDict = {"decision": "relabel", "class": "mine_head", "note": "a winding tower, see its shadow"}
@@ -101,6 +105,8 @@ def _meant(given: Given, row: Row, reviewer: str, classes: frozenset[str]) -> Re
     """
     if (given.decision == "redraw") != (given.geometry is not None):
         raise Problem(422, "", f"expected a geometry to redraw, and none else, for {given.decision}")
+    if given.decision == "redraw" and given.class_ not in {None, row["class"]}:
+        raise Problem(422, "", f"expected no other class to redraw a {row['class']}: to say so, relabel it")
     shape = None if given.geometry is None else _drawn(given.geometry, row)
     try:
         if shape is not None and row["frame"] == "px":
@@ -154,10 +160,24 @@ def _drawn(geometry: dict[str, Any], row: Row) -> BaseGeometry:
             f"expected a {kind} of at most {_MOST_POINTS} points that does not cross itself as geometry, got "
             f"a {shape.geom_type} of {points}",
         )
-    west, south, east, north = (row[f"scene_{name}"] for name in ("west", "south", "east", "north"))
-    if west <= east and not shapely.box(west, south, east, north).intersects(shape):
-        raise Problem(422, "", "expected an outline in the scene of the detection, got one elsewhere")
+    if not _around(row).covers(shape if row["scene_west"] <= row["scene_east"] else _eastward(shape)):
+        raise Problem(422, "", "expected an outline in the scene of the detection, got one that leaves it")
     return shape
+
+
+def _around(row: Row) -> BaseGeometry:
+    """Where an outline may lie: the scene of a detection, and a little around, as its edge cuts things."""
+    west, south, east, north = (row[f"scene_{name}"] for name in ("west", "south", "east", "north"))
+    east += 360.0 if west > east else 0.0  # across the antimeridian
+    across, up = (max(_MARGIN * length, _LEAST_DEG) for length in (east - west, north - south))
+    around: BaseGeometry = shapely.box(west - across, south - up, east + across, north + up)
+    return around
+
+
+def _eastward(shape: BaseGeometry) -> BaseGeometry:
+    """A shape across the antimeridian in one piece, by longitudes from 0 to 360."""
+    moved: BaseGeometry = shapely.transform(shape, lambda xy: xy + np.where(xy < 0, [360.0, 0.0], 0.0))
+    return moved
 
 
 def _last(connection: Connection, detection: str) -> Row | None:

@@ -1,8 +1,6 @@
 """Scenes that are sent to be scored: whole, or by the id of one that the catalogue has."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -13,13 +11,15 @@ from starlette.concurrency import run_in_threadpool
 from pithead.dates import parse_time
 from pithead.rescore import Archive
 from pithead.server import jobs
+from pithead.server.audit import note
 from pithead.server.desk import Desk
 from pithead.server.intake import Incoming, check_room, name_of, receiving
 from pithead.server.jobs import Draft, Job
 from pithead.server.keys import Caller, role
 from pithead.server.multipart import StreamedForm
-from pithead.server.problems import Problem, unavailable
+from pithead.server.problems import Problem
 from pithead.server.routes.jobs import JobAnswer, answer_of
+from pithead.server.under_way import UnderWay
 from pithead.server.uploads import Format, checked
 
 router = APIRouter(tags=["jobs"])
@@ -37,6 +37,8 @@ PRINTED: Final = r"^[^\x00-\x1f\x7f]*$"
 
 class Said(BaseModel):
     """What is said of a scene beside its pixels; of one that is known only what nobody knew yet counts."""
+
+    model_config = ConfigDict(extra="forbid")
 
     site: Annotated[str | None, Field(max_length=200, pattern=PRINTED, examples=["Camp 15"])] = None
     acquired: Annotated[
@@ -66,10 +68,7 @@ class Said(BaseModel):
     def _time(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        try:
-            taken = parse_time(value)
-        except OverflowError:  # at the ends of the calendar there is no such time in UTC
-            taken = None
+        taken = parse_time(value)
         if taken is None:
             raise ValueError("expected a date such as 2019-03-12 or 2019-03-12T04:05:00Z")
         return taken.isoformat()
@@ -138,6 +137,7 @@ async def post_scene(
             "expected a scene as multipart/form-data, as image/… or application/octet-stream, or "
             '{"scene": "ID"} as application/json',
         )
+    note(request, {"job": job.id, "name": job.name, "scene": job.scene})
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return answer_of(job)
 
@@ -190,9 +190,8 @@ async def _received(request: Request, incoming: Incoming, said: Said) -> tuple[S
     async for piece in _pieces(request):
         await run_in_threadpool(form.write, piece)
     form.finish()
-    known = {name: text for name, text in form.fields.items() if name in Said.model_fields}
     try:
-        said = Said.model_validate(said.model_dump(exclude_none=True) | known)
+        said = Said.model_validate(said.model_dump(exclude_none=True) | form.fields)
     except ValidationError as error:
         raise _invalid(error) from error
     return said, said.name or form.filename
@@ -217,6 +216,7 @@ def _queued_upload(desk: Desk, who: Caller, incoming: Incoming, said: Said, name
     limits = desk.settings.limits
     image = checked(incoming.path, pixels=limits.scene_pixels, block_bytes=limits.block_bytes)
     _check_ground(image, said)
+    _check_hollow(image, incoming.size, said, desk)
 
     def draft() -> Draft:
         file = name_of(name, image.suffix)
@@ -233,6 +233,16 @@ def _check_ground(image: Format, said: Said) -> None:
             "",
             f"expected gsd_m, metres per pixel: a {image.name} file does not say where its pixels lie",
         )
+
+
+def _check_hollow(image: Format, size: int, said: Said, desk: Desk) -> None:
+    """Refuse few bytes that would be many tiles: by holes, or by pixels of many metres."""
+    pixels = float(image.header.width * image.header.height)
+    if image.suffix in PLAIN and said.gsd_m is not None:
+        pixels *= max(1.0, said.gsd_m / desk.card.gsd_m) ** 2
+    why = desk.settings.limits.why_hollow(pixels, size)
+    if why is not None:
+        raise Problem(413, "Too few bytes", why)
 
 
 # --- the queue
@@ -267,41 +277,6 @@ def _invalid(error: ValidationError) -> RequestValidationError:
     """As FastAPI tells of what it has read itself."""
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in errors])
-
-
-class UnderWay:
-    """How many scenes are on their way; counted on the event loop alone."""
-
-    def __init__(self, most: int, most_of_one: int) -> None:
-        """Let at most so many through, and of one caller so many."""
-        self._most, self._most_of_one = most, most_of_one
-        self._of = Counter[str]()
-
-    @contextmanager
-    def one_more(self, owner: str) -> Iterator[None]:
-        """Let one of a caller through for the time of the block.
-
-        Raises:
-            Problem: 503 where there are enough, 429 where there are enough of this caller.
-        """
-        if self._of[owner] >= self._most_of_one:
-            raise Problem(
-                429,
-                "",
-                f"expected at most {self._most_of_one} scenes of yours on their way at once: wait for them",
-                {"Retry-After": "30"},
-            )
-        if self._of.total() >= self._most:
-            raise unavailable(
-                "Busy", f"expected at most {self._most} scenes on their way at once", after_s=30
-            )
-        self._of[owner] += 1
-        try:
-            yield
-        finally:
-            self._of[owner] -= 1
-            if not self._of[owner]:
-                del self._of[owner]
 
 
 UNDER_WAY: Final = UnderWay(AT_ONCE, OF_ONE)

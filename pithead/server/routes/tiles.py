@@ -1,15 +1,13 @@
 """Pictures for the map: scenes and the basemap as tiles, and chips of detections."""
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path as FilePath
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from sqlite3 import Connection, Row
 from typing import Annotated, Any, Final
 
-import anyio
 import shapely
-from anyio import CapacityLimiter
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from pithead.card import Card
@@ -19,18 +17,35 @@ from pithead.server.desk import Desk
 from pithead.server.features import feature_of
 from pithead.server.keys import Caller, role
 from pithead.server.lookup import looking, scene_row
-from pithead.server.pictures import Outline, Plate, chip_png, tile_png
+from pithead.server.pictures import Chip, Order, Outline, Painters, Plate, Tile
 from pithead.server.problems import Problem
 from pithead.server.routes.detections import DetectionId, row_of
 from pithead.server.routes.scenes import SceneId
 
-router = APIRouter(tags=["pictures"])
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """The processes that paint are started with the first picture, and end with the server."""
+    try:
+        yield
+    finally:
+        await run_in_threadpool(painters_of(app).close)
+
+
+def painters_of(app: FastAPI) -> Painters:
+    """Who paints for this application."""
+    if not hasattr(app.state, "painters"):
+        desk: Desk = app.state.desk
+        app.state.painters = Painters(desk.settings.uploads)
+    painters: Painters = app.state.painters
+    return painters
+
+
+router = APIRouter(tags=["pictures"], lifespan=_lifespan)
 Reader = Annotated[Caller, Depends(role("submit"))]
 Zoom = Annotated[int, Path(ge=0, le=24)]
 Number = Annotated[int, Path(ge=0, lt=2**24)]
 
-PAINTERS: Final = 4
-"""So many pictures are made at a time; more wait without a thread, so that lists are answered meanwhile."""
 PNG: Final = "image/png"
 NEUTRAL: Final = "#ffffff"
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
@@ -43,7 +58,8 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 async def tile(request: Request, who: Reader, scene: SceneId, z: Zoom, x: Number, y: Number) -> Response:  # noqa: ARG001
     """A scene as tiles of a web map; one without georeference lies at 0, 0."""
     _check(z, x, y)
-    return await _painted(request, partial(_tile, request, scene, z, x, y))
+    plate = await run_in_threadpool(_plate_of, request, scene)
+    return await _painted(request, Order(plate, Tile(z, x, y, _overviews(request))))
 
 
 @router.get("/v1/basemap/{z}/{x}/{y}.png", responses=_ANSWERS, response_class=Response)
@@ -54,7 +70,7 @@ async def basemap(request: Request, who: Reader, z: Zoom, x: Number, y: Number) 
     if desk.settings.basemap is None:
         raise Problem(404, "", "expected a basemap, this server has none: PITHEAD_BASEMAP names a GeoTIFF")
     plate = Plate(str(desk.settings.basemap))
-    return await _painted(request, partial(tile_png, plate, z, x, y, _overviews(request)))
+    return await _painted(request, Order(plate, Tile(z, x, y, _overviews(request))))
 
 
 @router.get("/v1/detections/{detection}/chip.png", responses={200: _ANSWERS[200]}, response_class=Response)
@@ -69,16 +85,13 @@ async def chip(
 ) -> Response:
     """A detection in its scene, along the scene's rows and columns, with its outline."""
     note(request, {"detections": 1})
-    return await _painted(request, partial(_chip, request, detection, margin_m, px))
+    return await _painted(request, await run_in_threadpool(_chip, request, detection, margin_m, px))
 
 
-async def _painted(request: Request, paint: Callable[[], bytes | None]) -> Response:
-    """Make a picture in a thread; a scene that cannot be read is a refusal."""
-    state = request.app.state
-    if not hasattr(state, "painters"):
-        state.painters = CapacityLimiter(PAINTERS)
+async def _painted(request: Request, order: Order) -> Response:
+    """Have a picture made; a scene that cannot be read is a refusal."""
     try:
-        picture = await anyio.to_thread.run_sync(paint, limiter=state.painters)
+        picture = await painters_of(request.app).paint(order)
     except SceneError as error:
         raise Problem(409, "Scene cannot be shown", str(error)) from error
     return Response(status_code=204) if picture is None else Response(picture, media_type=PNG)
@@ -89,13 +102,12 @@ def _check(z: int, x: int, y: int) -> None:
         raise Problem(404, "", f"expected x and y below {2**z} at zoom {z}, got {x} and {y}")
 
 
-def _tile(request: Request, scene: str, z: int, x: int, y: int) -> bytes | None:
+def _plate_of(request: Request, scene: str) -> Plate:
     with looking(request) as connection:
-        plate = _plate(connection, scene_row(connection, scene))
-    return tile_png(plate, z, x, y, _overviews(request))
+        return _plate(connection, scene_row(connection, scene))
 
 
-def _chip(request: Request, detection: str, margin_m: float | None, px: int) -> bytes:
+def _chip(request: Request, detection: str, margin_m: float | None, px: int) -> Order:
     desk: Desk = request.app.state.desk
     with looking(request) as connection:
         row = row_of(connection, detection)
@@ -106,7 +118,7 @@ def _chip(request: Request, detection: str, margin_m: float | None, px: int) -> 
     drawn = feature["properties"].get("model_geometry")
     if drawn is not None:
         outlines.append(Outline(shapely.geometry.shape(drawn), _colour(desk.card, row["class"]), dashed=True))
-    return chip_png(plate, outlines, margin_m=margin_m, side_px=px)
+    return Order(plate, Chip(tuple(outlines), margin_m, px))
 
 
 def _plate(connection: Connection, scene: Row, run: int | None = None) -> Plate:
@@ -135,9 +147,9 @@ def _plate(connection: Connection, scene: Row, run: int | None = None) -> Plate:
     )
 
 
-def _overviews(request: Request) -> FilePath:
+def _overviews(request: Request) -> str:
     desk: Desk = request.app.state.desk
-    return desk.settings.archive / "overviews"
+    return str((desk.settings.archive / "overviews").absolute())
 
 
 def _colour(card: Card, name: str) -> str:

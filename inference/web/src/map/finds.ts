@@ -1,7 +1,7 @@
 /** Detections in sight: outlines where they are few, counts of cells where they are many. */
 
 import { signal } from "@preact/signals";
-import type { Feature, FeatureCollection, Point } from "geojson";
+import type { Feature, FeatureCollection, Geometry, Point } from "geojson";
 import { type GeoJSONSource, type Map as MapView, Marker } from "maplibre-gl";
 import { classes } from "../archive";
 import { fetchCells, fetchDetections, isAbort, type Query, told } from "../client";
@@ -180,9 +180,16 @@ export function changed(detection: Detection): void {
   draw();
 }
 
+function mark(name: string, shape: Geometry | null): void {
+  const features = shape ? [{ type: "Feature" as const, geometry: shape, properties: {} }] : [];
+  source(name)?.setData({ type: "FeatureCollection", features });
+}
+
 /** Draw the halo around the chosen one. */
 export function markChosen(shape: Shape | null): void {
-  const features = shape ? [{ type: "Feature" as const, geometry: shape, properties: {} }] : [];
-  source("chosen")?.setData({ type: "FeatureCollection", features });
+  mark("chosen", shape);
   draw();
 }
+
+/** Draw where something changed. */
+export const markChange = (shape: Geometry | null): void => mark("change", shape);

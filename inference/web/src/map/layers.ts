@@ -33,7 +33,7 @@ const FRAMES: LineLayerSpecification = {
 export function blankStyle(basemap: boolean): StyleSpecification {
   const style: StyleSpecification = {
     version: 8,
-    sources: { frames: nothing(), finds: nothing(), dots: nothing(), chosen: nothing() },
+    sources: { frames: nothing(), finds: nothing(), dots: nothing(), chosen: nothing(), change: nothing() },
     layers: [GROUND, FRAMES],
   };
   if (basemap) {
@@ -62,6 +62,24 @@ const LARGE_ENOUGH: ExpressionSpecification = [
   ["case", [">", ["get", "length_m"], 44], 0, 3.5],
   15,
   ["case", [">", ["get", "length_m"], 22], 0, 3.5],
+];
+
+/** Where something changed: a dark line under a light dashed one, to be seen on any ground. */
+const CHANGE: readonly LineLayerSpecification[] = [
+  {
+    id: "change-under",
+    type: "line",
+    source: "change",
+    layout: { "line-join": "round" },
+    paint: { "line-color": "#0c1116", "line-width": 6, "line-opacity": 0.75 },
+  },
+  {
+    id: "change",
+    type: "line",
+    source: "change",
+    layout: { "line-join": "round" },
+    paint: { "line-color": "#ffffff", "line-width": 2.5, "line-dasharray": [2.4, 1.6] },
+  },
 ];
 
 /** The colour of a feature's class. */
@@ -110,6 +128,7 @@ export function addFinds(map: MapView, classes: readonly KnownClass[]): void {
   classes.forEach((known, index) => {
     map.addLayer(outline(known, lookOf(index, known).dash));
   });
+  for (const layer of CHANGE) map.addLayer(layer);
   map.addLayer({
     id: "finds-dots",
     type: "circle",

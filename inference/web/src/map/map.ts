@@ -1,13 +1,15 @@
 /** The map: MapLibre held to what is looked at. */
 import { effect, untracked } from "@preact/signals";
+import type { Geometry } from "geojson";
 import { LngLatBounds, Map as MapView, NavigationControl, ScaleControl, setWorkerUrl } from "maplibre-gl";
 import { classes, scene, scenes, shownScenes, site, sites } from "../archive";
 import { headers } from "../client";
-import type { Bounds, Shape } from "../contract";
+import type { Bounds } from "../contract";
+import { chosenChange } from "../history";
 import { detail, select } from "../queue";
 import { editing } from "../redraw/editor";
 import { filtersKey, look, view } from "../view";
-import { markChosen, refresh } from "./finds";
+import { markChange, markChosen, refresh } from "./finds";
 import { addFinds, blankStyle } from "./layers";
 import { drawFrames, drawScenes } from "./scenes";
 
@@ -32,15 +34,19 @@ export function fit(bounds: Bounds, most = CLOSEST_ZOOM): void {
   settled((chart) => chart.fitBounds(bounds, { padding: 40, maxZoom: most, duration: calm() ? 0 : 300 }));
 }
 
-function boundsOf(shape: Shape): LngLatBounds {
-  const points = shape.type === "Polygon" ? shape.coordinates.flat() : shape.coordinates;
+function boundsOf(shape: Geometry): LngLatBounds {
   const bounds = new LngLatBounds();
-  for (const [lon, lat] of points) bounds.extend([lon ?? 0, lat ?? 0]);
+  if (shape.type === "GeometryCollection") {
+    for (const part of shape.geometries) bounds.extend(boundsOf(part));
+    return bounds;
+  }
+  const numbers = [shape.coordinates].flat(4) as number[];
+  for (let at = 0; at + 1 < numbers.length; at += 2) bounds.extend([numbers[at] ?? 0, numbers[at + 1] ?? 0]);
   return bounds;
 }
 
 /** Bring a detection into the middle; the zoom stays as long as it can be made out. */
-export function goTo(shape: Shape): void {
+export function goTo(shape: Geometry): void {
   settled((chart) => {
     const bounds = boundsOf(shape);
     const fits = chart.cameraForBounds(bounds, { padding: 110, maxZoom: CLOSEST_ZOOM })?.zoom ?? CLOSEST_ZOOM;
@@ -50,7 +56,7 @@ export function goTo(shape: Shape): void {
 }
 
 /** Come so close that grips do not lie upon each other. */
-export function comeClose(shape: Shape): void {
+export function comeClose(shape: Geometry): void {
   settled((chart) =>
     chart.fitBounds(boundsOf(shape), { padding: 200, maxZoom: 20, duration: calm() ? 0 : 220 }),
   );
@@ -112,6 +118,7 @@ function follow(chart: MapView): void {
     void filtersKey.value;
     untracked(() => void refresh(chart));
   });
+  effect(() => markChange(chosenChange.value?.geometry ?? null));
   effect(() => markChosen(editing.value ? null : (detail.value?.geometry ?? null)));
 }
 

@@ -8,16 +8,18 @@ import { chosen, jobs, uploads } from "../uploads";
 import { isOpen, many } from "../words";
 import { Add, take } from "./Add";
 import { HelpDialog, KeyDialog } from "./Dialogs";
+import { OverTime } from "./OverTime";
 import { Panel } from "./Panel";
 import { Queue } from "./Queue";
 import { Scenes } from "./Scenes";
 import { Timeline } from "./Timeline";
 import { Top } from "./Top";
 
-type TabName = "queue" | "scenes" | "add";
+type TabName = "queue" | "time" | "scenes" | "add";
 
 const TABS: readonly [TabName, string][] = [
   ["queue", "Detections"],
+  ["time", "Over time"],
   ["scenes", "Scenes"],
   ["add", "Add"],
 ];
@@ -58,10 +60,11 @@ function Tabs() {
 
 function Beside() {
   return (
-    <nav class="beside" aria-label="Detections, scenes and jobs">
+    <nav class="beside" aria-label="Detections, the site over time, scenes and jobs">
       <Tabs />
       <div id="beside" class="tab" role="tabpanel" aria-labelledby={`tab-${tab.value}`}>
         {tab.value === "queue" && <Queue />}
+        {tab.value === "time" && <OverTime />}
         {tab.value === "scenes" && <Scenes />}
         {tab.value === "add" && <Add />}
       </div>
