@@ -5,7 +5,8 @@
     .venv/bin/python benchmarks/hostile.py http://127.0.0.1:3000 --count 200 --scenes
 
 prints what each family was answered and how long the slowest took. An answer that should not be (5xx, or
-a refusal later than --patience), or a server that no longer finds a good image good, is told and ends with status 1.
+a refusal later than --patience), or a server that no longer finds a good image good, is told and ends with
+status 1.
 With --scenes they go to /v1/scenes, what was taken in is waited for and looked at on the map, and a job that
 does not end, or a map that breaks, is told too: send them to a server whose archive may be thrown away.
 """

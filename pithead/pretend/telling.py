@@ -47,7 +47,7 @@ def shot_facts(history: History, shot: Shot) -> dict[str, Any]:
         "off_nadir_deg": round(shot.off_nadir_deg, 2),
         "snow": shot.snow,
         "haze": round(shot.haze, 3),
-        "cloud": round(1 - shapely.union_all([*shot.clouds]).area / shot.footprint.area, 4),
+        "cloud": round(shapely.union_all([*shot.clouds]).area / shot.footprint.area, 4),
         "quantities": {name: round(value, 6) for name, value in truth.quantities.items()},
         "labels": labels,
     }

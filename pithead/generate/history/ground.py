@@ -97,7 +97,7 @@ def _reserve(ground: Ground, history: History) -> None:
         yard, _ = history.siding
         ends = yard.on_canvas(np.array([-0.5, 0.5]) * yard.length_m, 0.0) * FLIP
         shapes.append(shapely.LineString(ends).buffer(yard.tracks_m[-1] + _ROOM_M))
-    for shape in shapely.get_parts(shapely.union_all(shapes)):
+    for shape in shapely.get_parts(shapely.union_all(shapes, grid_size=0.01)):
         take(ground.canvas, ground.on_canvas(shapely.get_coordinates(shape.exterior)[:-1]))
 
 
