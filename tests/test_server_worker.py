@@ -58,7 +58,7 @@ def weights(make_onnx: MakeOnnx) -> Path:
 
 @pytest.fixture
 def slow(weights: Path) -> Path:
-    """The same with some 20 ms of work for each tile: time enough to be killed."""
+    """The same with some 60 ms of work for each tile: time enough to be killed."""
     import onnx
     from onnx import helper, numpy_helper
 
@@ -66,7 +66,7 @@ def slow(weights: Path) -> Path:
     model.graph.node[-1].output[0] = "plain"
     model.graph.initializer.extend(
         [
-            numpy_helper.from_array(np.array([1024, 1024]), "square"),
+            numpy_helper.from_array(np.array([1536, 1536]), "square"),
             numpy_helper.from_array(np.float32(0), "nil"),
         ]
     )
