@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from pithead.server.keys import Keyring
 from pithead.server.settings import Settings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 # rio-tiler silences these, but only for one thread at a time, as warnings are of a whole process.
 pytestmark = [
@@ -154,7 +155,9 @@ class Window:
 
     def watch(self) -> None:
         def hear(line: "ConsoleMessage") -> None:
-            if line.type == "error":
+            # The browser itself notes a 503, which the page takes calmly where a picture is being made.
+            making = "a status of 503" in line.text and "/tiles/" in line.location["url"]
+            if line.type == "error" and not making:
                 self.faults.append(line.text)
 
         self.page.on("request", lambda request: self.asked.append(request.url))
@@ -310,6 +313,67 @@ def test_the_panel_tells_measures_and_where_it_comes_from(window: Window) -> Non
     assert window.page.locator(".chip-picture img").get_attribute("alt") == (
         "Image of coal heap, 30 × 15 m, taken 2024-05-07"
     )
+
+
+# --- pictures that are being made
+
+
+def test_a_picture_that_is_being_made_is_asked_for_again(browser: "Browser", app: FastAPI) -> None:
+    key = Keyring(app.state.desk.database).add("looker", "submit")
+    asked: Counter[str] = Counter()
+    made: set[str] = set()
+
+    def twice(route: "Route") -> None:
+        """A picture is made by the time that one of its tiles is asked for again the second time."""
+        asked[route.request.url] += 1
+        picture = route.request.url.split("/tiles/")[0]
+        if asked[route.request.url] > 2:
+            made.add(picture)
+        if picture not in made:
+            route.fulfill(status=503, headers={"Retry-After": "1"})
+        else:
+            route.continue_()
+
+    with served(app) as base, window_on(browser, base) as window:
+        window.page.route("**/tiles/**", twice)
+        window.page.goto(base)
+        window.page.get_by_role("textbox", name="Key").fill(key)
+        window.page.get_by_role("button", name="Enter").click()
+        window.rows(1)
+        window.page.get_by_role("tab", name="Scenes").click()
+        window.page.get_by_role("button", name="no georeference").click()
+        told = window.page.get_by_text("The picture is being made")
+        told.wait_for()
+        assert window.page.evaluate(CONTRAST) == []
+        window.until(lambda: _alike(window.pixels(), (128, 128, 128)) > 100_000)  # the scene itself
+        sync_api.expect(told).to_have_count(0, timeout=WAIT_MS)
+        assert max(asked.values()) >= 3
+
+
+def test_one_tile_asks_for_all_of_a_picture_and_none_once_it_is_out_of_sight(window: Window) -> None:
+    asked: list[str] = []
+
+    def never(route: "Route") -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, headers={"Retry-After": "1"})
+
+    window.page.route("**/tiles/**", never)
+    window.open("#site=camp-15&date=2019-03-12")
+    told = window.page.get_by_text("The picture is being made")
+    told.wait_for()
+    window.page.wait_for_timeout(500)
+    begun = len(asked)
+    assert len(set(asked)) == begun > 1
+    window.page.wait_for_timeout(2600)
+    assert 2 <= len(asked) - begun <= 3
+    assert len(set(asked[begun:])) == 1
+    for _ in range(6):
+        window.page.get_by_role("button", name="Zoom out").click()
+        window.page.wait_for_timeout(100)
+    sync_api.expect(told).to_have_count(0, timeout=WAIT_MS)
+    begun = len(asked)
+    window.page.wait_for_timeout(1500)
+    assert len(asked) == begun
 
 
 # --- reviewing

@@ -1,14 +1,13 @@
 """A site over time in the map page: charts, changes, and what cannot be said, in a real browser."""
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from fastapi import FastAPI
-from serving import client, nothing
+from serving import nothing
 from test_web import CONTRAST, DIST, WAIT_MS, Window, browser, served, sync_api, window_on
 
 from pithead.detector import Detector
@@ -41,10 +40,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     settings = Settings(folder, folder / "pretended.onnx", verify=False, web=DIST)
     card = Detector.open(settings.weights, verify=False).card
     app = create_app(settings, nothing, card=card, weights_sha256=sha256_of(settings.weights))
-    calls = client(app)
-    for scene in calls.get("/v1/scenes").json()["scenes"]:
-        while calls.get(f"/v1/scenes/{scene['id']}/tiles/0/0/0.png").status_code == 503:
-            time.sleep(0.2)  # the map of a scene is made at the first look at it
     yield app
     app.state.historian.close()
 

@@ -115,7 +115,7 @@ export async function saveDetections(job: Job, format: Format): Promise<void> {
 
 export async function hasBasemap(): Promise<boolean> {
   const response = await fetch("/v1/basemap/0/0/0.png", { headers: headers() });
-  return response.ok;
+  return response.ok || response.status === 503; // it is being made small
 }
 
 /** Send a scene; `progress` hears the share that is sent. XMLHttpRequest, as fetch does not tell of sending. */

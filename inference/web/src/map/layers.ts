@@ -9,6 +9,7 @@ import type {
 } from "maplibre-gl";
 import type { KnownClass } from "../archive";
 import { hatchImage, lookOf } from "./patterns";
+import { tilesOf } from "./pictures";
 
 const nothing = (): GeoJSONSourceSpecification => ({
   type: "geojson",
@@ -30,21 +31,18 @@ const FRAMES: LineLayerSpecification = {
   paint: { "line-color": "#7d8fa3", "line-width": 1, "line-opacity": 0.7 },
 };
 
-export function blankStyle(basemap: boolean): StyleSpecification {
-  const style: StyleSpecification = {
+export function blankStyle(): StyleSpecification {
+  return {
     version: 8,
     sources: { frames: nothing(), finds: nothing(), dots: nothing(), chosen: nothing(), change: nothing() },
     layers: [GROUND, FRAMES],
   };
-  if (basemap) {
-    style.sources.basemap = {
-      type: "raster",
-      tiles: [`${location.origin}/v1/basemap/{z}/{x}/{y}.png`],
-      tileSize: 256,
-    };
-    style.layers.splice(1, 0, { id: "basemap", type: "raster", source: "basemap" });
-  }
-  return style;
+}
+
+/** Lay the basemap under all; before the first scene. */
+export function addBasemap(map: MapView): void {
+  map.addSource("basemap", { type: "raster", tiles: [tilesOf("/v1/basemap")], tileSize: 256 });
+  map.addLayer({ id: "basemap", type: "raster", source: "basemap" }, ABOVE_SCENES);
 }
 
 /** Dots stand for what is under a dozen pixels: longer than this, in metres at 40° north, it is seen by itself. */

@@ -3,14 +3,14 @@ import { effect, untracked } from "@preact/signals";
 import type { Geometry } from "geojson";
 import { LngLatBounds, Map as MapView, NavigationControl, ScaleControl, setWorkerUrl } from "maplibre-gl";
 import { classes, scene, scenes, shownScenes, site, sites } from "../archive";
-import { headers } from "../client";
 import type { Bounds } from "../contract";
 import { chosenChange } from "../history";
 import { detail, select } from "../queue";
 import { editing } from "../redraw/editor";
 import { filtersKey, look, view } from "../view";
 import { markChange, markChosen, refresh } from "./finds";
-import { addFinds, blankStyle } from "./layers";
+import { addBasemap, addFinds, blankStyle } from "./layers";
+import { serveTiles } from "./pictures";
 import { drawFrames, drawScenes } from "./scenes";
 
 const CLOSEST_ZOOM = 17.5;
@@ -124,11 +124,12 @@ function follow(chart: MapView): void {
 
 /** Make the map in an element; the classes are known by then. */
 export function openMap(container: HTMLElement, basemap: boolean): void {
+  serveTiles();
   setWorkerUrl(new URL("worker.js", document.baseURI).href);
   const { at } = view.peek();
   const chart = new MapView({
     container,
-    style: blankStyle(basemap),
+    style: blankStyle(),
     attributionControl: false,
     dragRotate: false,
     pitchWithRotate: false,
@@ -136,7 +137,6 @@ export function openMap(container: HTMLElement, basemap: boolean): void {
     renderWorldCopies: false,
     maxZoom: 22,
     ...(at ? { center: [at.lon, at.lat], zoom: at.zoom } : {}),
-    transformRequest: (url) => ({ url, headers: headers() }),
     locale: { "Map.Title": "Map of scenes and detections; the list beside it holds the same" },
   });
   map = chart;
@@ -144,6 +144,7 @@ export function openMap(container: HTMLElement, basemap: boolean): void {
   chart.addControl(new NavigationControl({ showCompass: false }), "top-right");
   chart.addControl(new ScaleControl({ maxWidth: 120 }), "bottom-right");
   chart.on("load", () => {
+    if (basemap) addBasemap(chart); // not in the style: "load" would wait for its picture
     addFinds(chart, classes.peek());
     listen(chart);
     follow(chart);

@@ -3,6 +3,7 @@ import type { Polygon } from "geojson";
 import type { GeoJSONSource, Map as MapView } from "maplibre-gl";
 import type { Bounds, Scene } from "../contract";
 import { ABOVE_SCENES } from "./layers";
+import { tilesOf } from "./pictures";
 
 const AT_ONCE = 6;
 const SMALLEST_PX = 80;
@@ -48,7 +49,7 @@ function add(map: MapView, scene: Scene): void {
   if (!map.getSource(id)) {
     map.addSource(id, {
       type: "raster",
-      tiles: [`${location.origin}/v1/scenes/${encodeURIComponent(scene.id)}/tiles/{z}/{x}/{y}.png`],
+      tiles: [tilesOf(`/v1/scenes/${encodeURIComponent(scene.id)}/tiles`)],
       tileSize: 256,
       bounds: scene.bounds,
       maxzoom: ownZoom(scene),

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { inSight } from "../map/finds";
 import { openMap } from "../map/map";
+import { waiting } from "../map/pictures";
 import { said } from "../say";
 import { chosen, jobs, uploads } from "../uploads";
 import { isOpen, many } from "../words";
@@ -81,6 +82,9 @@ function TheMap() {
     <main class="middle">
       <div ref={element} class="map" />
       <span class="sight">{`${many(inSight.value, "detection")} in sight`}</span>
+      <span class="making" aria-live="polite">
+        {waiting.value > 0 ? "The picture is being made; of a large scene that takes some minutes." : ""}
+      </span>
       <Timeline />
     </main>
   );
