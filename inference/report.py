@@ -109,6 +109,8 @@ def report(  # noqa: PLR0913 (options of a command line)
 def _tell(dossier: Dossier, out: Path, left: Left) -> None:
     """Print what was written of a site."""
     site, scenes = dossier.chronicle.site.name, len(dossier.chronicle.views)
+    if not scenes:
+        print(f"{site}: nothing can be said: {' '.join(str(note) for note in dossier.chronicle.notes)}")
     print(f"{site}: {scenes} scenes, {len(dossier.sure)} changes beyond their error: {out / left.files[0]}")
     for remark in left.remarks:
         print(remark)

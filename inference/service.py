@@ -11,6 +11,7 @@ it is set up (`pithead.server.settings`).
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -38,6 +39,7 @@ from pithead.errors import PitheadError
 from pithead.program import run
 from pithead.server import metrics
 from pithead.server.app import create_app
+from pithead.server.cage import end_with_parent
 from pithead.server.keys import commands
 from pithead.server.problems import unavailable
 from pithead.server.routes.detect import pool_of
@@ -104,6 +106,7 @@ class Tiles:
         """Open the weights once; rows of any score come out, and who asked says which count."""
         from pithead.detector import Detector  # noqa: PLC0415 (only this process needs onnxruntime)
 
+        end_with_parent(signal.SIGTERM)
         detector = Detector.open(
             SETTINGS.weights, threads=SETTINGS.threads, device=SETTINGS.device, verify=SETTINGS.verify
         )
@@ -167,6 +170,8 @@ class Pithead:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def begin(self) -> None:
         """Wait for the model, warm it up, and open the doors."""
+        # Else a server whose first process was killed goes on unseen, and the next one finds its port taken.
+        end_with_parent(signal.SIGTERM)
         told = await self._weights()
         card = Card.from_json(told["card"])
         app = create_app(SETTINGS, self.infer, card=card, weights_sha256=told["sha256"])

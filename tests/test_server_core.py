@@ -411,3 +411,16 @@ def test_the_application_needs_no_folder_beforehand(tmp_path: Path, card: Card) 
     app_in(tmp_path, card)
     assert settings.database.exists()
     assert not threading.active_count() > 50
+
+
+def test_a_bento_keeps_no_archive_in_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BentoML goes into the bento's folder before it loads it; the shell's folder is meant."""
+    (tmp_path / "bento" / "src").mkdir(parents=True)
+    (tmp_path / "bento" / "bento.yaml").touch()
+    monkeypatch.chdir(tmp_path / "bento" / "src")
+    assert Settings.of({"PWD": str(tmp_path)}).archive == tmp_path / "archive"
+    for told in ({}, {"PWD": str(tmp_path / "bento")}):
+        with pytest.raises(OptionError, match="a bento is no place"):
+            Settings.of(told)
+    monkeypatch.chdir(tmp_path)
+    assert Settings.of({}).archive == tmp_path / "archive"

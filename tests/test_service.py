@@ -295,3 +295,32 @@ def test_the_server_cannot_reach_torch(inside: dict[str, str]) -> None:
 def test_a_lone_client_does_not_wait_for_others_after_a_busy_time(inside: dict[str, str]) -> None:
     # Without the change to BentoML's optimizer it is 0.4 s: nearly as long as others have waited before.
     assert float(inside["lone"]) < 0.02 + 0.05
+
+
+def test_who_kills_the_first_process_ends_the_server(tmp_path: Path) -> None:
+    """Else the rest would go on unseen, and the next start would find its port taken."""
+    port = free_port()
+    told = {"PITHEAD_WEIGHTS": str(weights(tmp_path)), "PITHEAD_ARCHIVE": str(tmp_path / "archive")}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            command(port),
+            cwd=ROOT,
+            env=environment(**told, BENTOML_HOME=str(tmp_path / "bentoml")),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        wait_until_ready(process, f"http://127.0.0.1:{port}", tmp_path / "log")
+        below = [pid for pid, _ in children(process.pid)]
+        process.kill()
+        process.wait(10)
+        try:
+            end = time.monotonic() + 40
+            while time.monotonic() < end and any(Path(f"/proc/{pid}").exists() for pid in below):
+                time.sleep(0.2)
+            assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))

@@ -10,7 +10,7 @@ import numpy as np
 
 from pithead.card import BoxErrors, ClassErrors, LineErrors, Rate, SizeRecall
 
-_ON: Final = "made up for generated site histories"
+_ON: Final = "no scenes: they are made up, for generated site histories"
 _SCENES: Final = (60, 60.0, (0.3, 1.2))
 
 

@@ -52,6 +52,12 @@ def open_environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {**ours, **_OURS, **_library()}
 
 
+def end_with_parent(how: signal.Signals) -> None:
+    """Be sent a signal when the process that began this one is gone, however it went; on Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how, 0, 0, 0)
+
+
 def shut_in(*, memory: int | None = MEMORY_BYTES, network: bool = False) -> None:
     """Give up what decoding does not need: most memory, core files, the network, to outlive the server.
 
@@ -66,10 +72,10 @@ def shut_in(*, memory: int | None = MEMORY_BYTES, network: bool = False) -> None
         _, hard = resource.getrlimit(what)
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(what, (most, most))
+    end_with_parent(signal.SIGKILL)
     if sys.platform != "linux":
         return
     system = ctypes.CDLL(None)
-    system.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     # A namespace without any network; systems that refuse it lose only the second lock on that door.
     if not network and system.unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
         system.unshare(_CLONE_NEWNET)

@@ -25,7 +25,7 @@ class Page:
         """
         path = scope["path"]
         if path == DATA or path.startswith(f"{DATA}/") or "\0" in path:
-            raise Problem(404, "", "expected a path of /openapi.json")
+            raise Problem(404, "", "expected a path that /openapi.json lists, got another")
         if self._files is None:
             raise Problem(404, "No page", "expected a built page: `npm run build` in inference/web makes one")
         await self._files(scope, receive, send)

@@ -140,7 +140,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
     """What of a request is not as OpenAPI says, each by its place; what came is not told back."""
     told = error.errors() if isinstance(error, RequestValidationError) else []
     errors = [
-        {"at": "/".join(str(part) for part in one["loc"]), "expected": str(one["msg"])}
+        {
+            "at": "/".join(str(part) for part in one["loc"]),
+            "expected": str(one["msg"]).removeprefix("Value error, "),
+        }
         for one in told[:MOST_ERRORS]
     ]
     detail = "; ".join(f"{one['at']}: {one['expected']}" for one in errors)

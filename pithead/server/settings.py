@@ -213,8 +213,9 @@ def _here(environment: Mapping[str, str]) -> Path:
     BentoML goes into the folder of a bento before it loads it, and what lies there is deleted with it: so for
     a bento it is the folder that the shell tells of.
     """
-    here, bento = Path.cwd(), ROOT.parent
-    if not (bento / "bento.yaml").is_file() or not here.is_relative_to(bento):
+    here = Path.cwd()
+    bento = next((place for place in (here, *here.parents) if (place / "bento.yaml").is_file()), None)
+    if bento is None:
         return here
     told = Path(environment.get("PWD", ""))
     if not told.is_absolute() or told.resolve().is_relative_to(bento):
