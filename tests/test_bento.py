@@ -64,6 +64,7 @@ def test_what_is_packed_is_the_library_the_service_its_page_and_its_weights(bent
         "bentofile.yaml",
         "LICENSE",
         "inference/service.py",
+        "inference/signs.toml",
         *(f"inference/web/dist/{name}" for name in PAGE),
         "labeling/classes.toml",
         "weights/manifest.toml",

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from pithead.errors import OptionError
 from pithead.report import LANGUAGES, Discretion, Dossier, words_of
 from pithead.report.chart import chart
+from pithead.report.figures import summary
 from pithead.report.index import index_page, ranked, share_of, told_of
 from pithead.report.markup import COLOURS
 from pithead.report.page import page
@@ -371,3 +372,16 @@ def test_what_a_person_has_confirmed_comes_first_among_equals() -> None:
 
 def test_a_frame_is_rounded_with_the_site() -> None:
     assert dossier(discretion=Discretion(20)).place != (FRAME.lon, FRAME.lat)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_errors_of_the_weights_what_was_found_is_told_and_no_difference(language: str) -> None:
+    told, words = by_hand(), words_of(language)
+    bare = {"observable": False, "reason": "not_measured", "value": None, "low": None, "high": None}
+    (name, measures), *_ = told.quantities.items()
+    found = tuple(replace(one, **bare, raw=1000.0 * number) for number, one in enumerate(measures, 1))
+    text = summary(dossier(replace(told, quantities={name: found})), words)
+    assert "1,000" in text
+    assert f"{len(measures)},000" in text
+    assert words("summary.no_error") in text
+    assert words("summary.unobservable") not in text

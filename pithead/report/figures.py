@@ -25,6 +25,10 @@ def _first_and_last(
     name: str, measures: Sequence[Measure], dossier: Dossier, words: Words
 ) -> tuple[str, str, str]:
     known = [one for one in measures if one.observable]
+    bare = [one for one in measures if one.reason == "not_measured"]
+    if not known and bare:
+        first, last = (_bare(name, one, dossier, words) for one in (bare[0], bare[-1]))
+        return first, last, words("summary.no_error")
     if not known:
         return words("page.none"), words("page.none"), words("summary.unobservable")
     ends = [_value(name, one, dossier, words) for one in (known[0], known[-1])]
@@ -53,6 +57,11 @@ def _value(name: str, one: Measure, dossier: Dossier, words: Words) -> str:
     low, high = (amount(end or 0.0, UNITS[name], bare=True) for end in (one.low, one.high))
     date = day(dossier.chronicle.views[one.view].acquired)
     return words("summary.value", value=value, low=low, high=high, date=date)
+
+
+def _bare(name: str, one: Measure, dossier: Dossier, words: Words) -> str:
+    date = day(dossier.chronicle.views[one.view].acquired)
+    return words("summary.bare", value=amount(one.raw, UNITS[name]), date=date)
 
 
 def charts(dossier: Dossier, words: Words) -> str:
