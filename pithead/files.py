@@ -34,13 +34,13 @@ def write_by(part: Path, path: Path, content: bytes, *, lasting: bool = False) -
                 os.fsync(file.fileno())  # else a machine that dies may keep the name and not the bytes
         part.replace(path)
         if lasting:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last through a loss of power."""
     number = os.open(folder, os.O_RDONLY)
     try:

@@ -11,6 +11,7 @@ from pithead.changes import order, pairs
 from pithead.changes.chips import NEW, OLD, Chip
 from pithead.changes.difference import SCORE_STEP, Comparison
 from pithead.changes.gate import Judged
+from pithead.changes.markup import table
 from pithead.changes.words import about, rules, sides, size, words
 from pithead.evaluation.page import STYLE, text
 
@@ -93,24 +94,6 @@ def _id(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], wordy: int = 1) -> str:
-    """A table whose first column names the row; the first `wordy` columns are words."""
-
-    def cell(i: int, value: str) -> str:
-        kind = ' class="words"' if i < wordy else ""
-        return f'<th scope="row"{kind}>{escape(value)}</th>' if i == 0 else f"<td{kind}>{escape(value)}</td>"
-
-    head = "".join(
-        f'<th scope="col"{" class=words" if i < wordy else ""}>{escape(name)}</th>'
-        for i, name in enumerate(heads)
-    )
-    body = "".join(f"<tr>{''.join(cell(i, value) for i, value in enumerate(row))}</tr>" for row in rows)
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}"><table><caption>'
-        f"{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
 def _gate(judged: Sequence[Judged]) -> Iterator[str]:
     if judged:
         met = all(one.met for one in judged)
@@ -131,7 +114,7 @@ def _by_class(numbers: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     every = {**numbers["classes"], "all": numbers["all"]}
     found = f"<p>{escape(COVERED)}</p>"
-    found += _table("Objects", heads, [[name, *(text(row[k]) for k in keys)] for name, row in every.items()])
+    found += table("Objects", heads, [[name, *(text(row[k]) for k in keys)] for name, row in every.items()])
     metres = ("old_m", "new_m", "kept_m", "lost_m", "gained_m", "kept_m_share")
     lines = {name: row for name, row in numbers["classes"].items() if row["old_m"] or row["new_m"]}
     if lines:
@@ -140,7 +123,7 @@ def _by_class(numbers: Mapping[str, Any]) -> str:
             for name, row in lines.items()
         ]
         heads = ["class", "old, m", "new, m", "kept, m", "lost, m", "gained, m", "kept / old"]
-        found += _table(f"Perimeters by length, within {pairs.BUFFER_M:g} m", heads, rows)
+        found += table(f"Perimeters by length, within {pairs.BUFFER_M:g} m", heads, rows)
     return found
 
 
@@ -158,7 +141,7 @@ def _reviews(comparison: Comparison, numbers: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     every = {**numbers["classes"], "all": numbers["all"]}
     rows = [[name, *(text(row[k]) for k in keys)] for name, row in every.items()]
-    return _table("What people said", heads, rows) + _against(reviews)
+    return table("What people said", heads, rows) + _against(reviews)
 
 
 def _against(reviews: gpd.GeoDataFrame) -> str:
@@ -178,8 +161,8 @@ def _against(reviews: gpd.GeoDataFrame) -> str:
     heads = ["class", "a person says", "by the old weights", "by the new weights", "reviewer", "scene"]
     words = f"{len(against)} contradictions, {int((~against['too']).sum())} of them not of the old weights"
     more = f"<p>{len(against) - len(rows)} more are in changes.json.</p>" if len(against) > len(rows) else ""
-    table = _table("Where the new weights contradict a person", heads, rows, wordy=6)
-    return f"<details><summary>{words}</summary>{table}{more}</details>"
+    contradicted = table("Where the new weights contradict a person", heads, rows, wordy=6)
+    return f"<details><summary>{words}</summary>{contradicted}{more}</details>"
 
 
 def _by_site(numbers: Mapping[str, Any]) -> str:
@@ -191,7 +174,7 @@ def _by_site(numbers: Mapping[str, Any]) -> str:
     ]
     heads = ["site", "class", "km²", *(key.replace("_", " ") for key in keys)]
     more = f"<p>{len(rows) - MOST_ROWS} more are in changes.json.</p>" if len(rows) > MOST_ROWS else ""
-    return _table("Sites", heads, rows[:MOST_ROWS], wordy=2) + more if rows else ""
+    return table("Sites", heads, rows[:MOST_ROWS], wordy=2) + more if rows else ""
 
 
 def _queue(queue: gpd.GeoDataFrame, chips: Mapping[int, Chip]) -> str:
@@ -216,7 +199,7 @@ def _queue(queue: gpd.GeoDataFrame, chips: Mapping[int, Chip]) -> str:
     ]  # fmt: skip
     heads = ["rank", "effect", "class", "what", "size", "site", "scene"]
     more = f"<p>{len(rest) - len(rows)} more are in queue.geojson.</p>" if len(rest) > len(rows) else ""
-    return pictures + _table("Without a picture", heads, rows, wordy=7) + more
+    return pictures + table("Without a picture", heads, rows, wordy=7) + more
 
 
 def _article(row: pd.Series, chip: Chip) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from html import escape
 
+from pithead.changes.markup import Html, table
 from pithead.report.dossier import Dossier
 from pithead.report.figures import by
-from pithead.report.markup import Html, again, drawn, paragraph, table
+from pithead.report.markup import again, drawn, paragraph
 from pithead.report.pictures import Picture
 from pithead.report.words import Words, day
 from pithead.sites import UNITS, Change

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from html import escape
 
+from pithead.changes.markup import table
 from pithead.report.chart import chart
 from pithead.report.dossier import Dossier
-from pithead.report.markup import paragraph, table
+from pithead.report.markup import paragraph
 from pithead.report.words import Words, amount, day, unit_of
 from pithead.sites import UNITS, Change, Measure
 from pithead.sites.quantities import REPOSE_DEG

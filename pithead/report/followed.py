@@ -2,8 +2,9 @@
 
 from html import escape
 
+from pithead.changes.markup import Html, table
 from pithead.report.dossier import Dossier
-from pithead.report.markup import Html, drawn, paragraph, swatch, table
+from pithead.report.markup import drawn, paragraph, swatch
 from pithead.report.words import Words, day
 from pithead.sites import Rule, Sign, Track, View
 

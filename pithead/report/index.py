@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+from pithead.changes.markup import Html, table
 from pithead.report.chain import ENDING, exported
 from pithead.report.dossier import Dossier
 from pithead.report.figures import by
-from pithead.report.markup import Html, paragraph, table
+from pithead.report.markup import paragraph
 from pithead.report.page import whole
 from pithead.report.words import Words, day, words_of
 from pithead.rescore import Archive

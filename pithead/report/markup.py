@@ -1,12 +1,12 @@
-"""Tables and outlines as HTML and SVG; what is given as text is escaped, and `Html` is markup already."""
+"""Paragraphs and outlines as HTML and SVG; tables are those of `pithead.changes.markup`."""
 
 import re
-from collections.abc import Iterable, Sequence
 from html import escape
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from pithead.changes.markup import html
 from pithead.report.pictures import Picture
 
 COLOURS = {
@@ -17,35 +17,6 @@ OTHER, INK = "#ffffff", "#101010"
 # Attributes and no classes: where a page shows a picture again, its style sheet does not reach inside.
 VEIL = 'fill="url(#veil)" stroke="#fff" stroke-width="1"'
 DASHED = 'fill="none" stroke="#fff" stroke-width="2" stroke-dasharray="7 5"'
-
-
-class Html(str):
-    """Text that is markup already."""
-
-    __slots__ = ()
-
-
-def html(text: str) -> str:
-    """A text as markup."""
-    return text if isinstance(text, Html) else escape(text)
-
-
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], wordy: int = 1) -> str:
-    """A table whose first column names the row; the first `wordy` columns are words, the others figures."""
-
-    def cell(i: int, value: str) -> str:
-        kind = ' class="words"' if i < wordy else ""
-        return f'<th scope="row"{kind}>{html(value)}</th>' if i == 0 else f"<td{kind}>{html(value)}</td>"
-
-    head = "".join(
-        f'<th scope="col"{" class=words" if i < wordy else ""}>{html(name)}</th>'
-        for i, name in enumerate(heads)
-    )
-    body = "".join(f"<tr>{''.join(cell(i, value) for i, value in enumerate(row))}</tr>" for row in rows)
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption)}"><table><caption>'
-        f"{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -2,8 +2,9 @@
 
 from html import escape
 
+from pithead.changes.markup import Html, table
 from pithead.report.dossier import Dossier
-from pithead.report.markup import Html, paragraph, table
+from pithead.report.markup import paragraph
 from pithead.report.words import Words
 from pithead.sites import View
 

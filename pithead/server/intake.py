@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
+from pithead.files import sync_folder
 from pithead.server.problems import Problem
 from pithead.server.sweep import PART
 from pithead.server.uploads import HEAD_BYTES, kind_of
@@ -98,8 +99,8 @@ class Incoming:
             if not there:
                 there = [folder / name]
                 self.path.replace(there[0])
-                _sync(folder)
-                _sync(uploads)
+                sync_folder(folder)
+                sync_folder(uploads)
         return f"{self.sha256}/{there[0].name}"
 
 
@@ -179,14 +180,6 @@ def full() -> Problem:
 
 def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ TEXTS: Final[Mapping[Code, str]] = {
     "nothing_told": "No scene of the site can be told of.",
     "no_polygon": "The site has no polygon: all that its scenes show is taken for it.",
     "nowhere": "Nothing says where the site is: no polygon, no scene with one.",
-    "no_date": "{scene}: nobody knows when it was taken, so it has no place in time: give it a date (rescore.py --add SCENE --date DATE, or send it again with acquired).",
+    "no_date": "{scene}: nobody knows when it was taken, so it has no place in time: give it a date "
+    "(rescore.py --add SCENE --date DATE, or send it again with acquired).",
     "no_place": "{scene}: has no georeference, so nothing in it has a place on the ground.",
     "not_scored": "{scene}: was not scored by these weights: run inference/rescore.py.",
     "unreadable": "{scene}: its pixels could not be read: {why}",
