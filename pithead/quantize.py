@@ -43,7 +43,7 @@ def quantize(source: Path, out: Path, tiles: npt.NDArray[np.uint8], measure: Yar
     Args:
         source: An exported .onnx with its card.
         out: The file to write, another one; its card is that of the source, with both figures, but without
-            evaluations: those are of the source.
+            evaluations and errors: those are of the source.
         tiles: Tiles (N, tile_px, tile_px, 3) such as the network was trained on.
         measure: Labelled tiles or scenes to measure the loss on.
 
@@ -70,7 +70,8 @@ def quantize(source: Path, out: Path, tiles: npt.NDArray[np.uint8], measure: Yar
             "mean_ap50_single": before.mean,
             "ap50_single": dict(before.ap50),
         }
-        set_card(small, replace(card, training={**card.training, "precision": facts}, metrics=kept))
+        told = replace(card, training={**card.training, "precision": facts}, metrics=kept, errors=())
+        set_card(small, told)
         part.write_bytes(small.SerializeToString())
         part.replace(out)
     finally:

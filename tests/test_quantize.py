@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pithead.card import METADATA_KEY, Card, CardClass
+from pithead.card import METADATA_KEY, Card, CardClass, ClassErrors, Rate, SizeRecall
 from pithead.detector import Detector
 from pithead.errors import CardError, OptionError, WeightsError
 from pithead.quantize import Loss, quantize
@@ -90,10 +90,23 @@ def test_the_same_rows_nearly_and_the_loss_on_the_card(tmp_path: Path, weights: 
 
 def test_evaluations_of_the_source_are_none_of_the_integers(tmp_path: Path, weights: Path) -> None:
     figures = {"20 scenes": {"classes": {"coal_heap": {"ap50": 0.9}}}, "calibration": {"fit": {}}}
-    stamp(weights, weights, replace(CARD, metrics=figures))
+    wrong = ClassErrors(
+        "coal_heap",
+        (SizeRecall(0.0, np.inf, 10, 9),),
+        Rate(10, 9),
+        0.5,
+        None,
+        None,
+        "20 scenes",
+        20,
+        5.0,
+        (0.6, 0.6),
+    )
+    stamp(weights, weights, replace(CARD, metrics=figures, errors=(wrong,)))
     tiles, before = np.zeros((1, SIDE, SIDE, 3), np.uint8), weights.read_bytes()
     quantize(weights, tmp_path / "new" / "int8.onnx", tiles, measure)
-    assert Detector.open(tmp_path / "new" / "int8.onnx").card.metrics == {"calibration": {"fit": {}}}
+    card = Detector.open(tmp_path / "new" / "int8.onnx").card
+    assert (card.metrics, card.errors) == ({"calibration": {"fit": {}}}, ())
     with pytest.raises(OptionError, match="expected another file to write to"):
         quantize(weights, weights, tiles, measure)
     assert weights.read_bytes() == before
