@@ -87,7 +87,8 @@ class Settings:
         device: Where the model runs.
         threads: CPU threads of the model; None for all.
         scanners: Processes that read images.
-        max_batch: Most tiles of one call of the model.
+        max_batch: Most tiles of one call of the model. More bring a CPU nothing and let clients wait for each
+            other; a GPU wants 32.
         host: The address that is listened on.
         hosts: Names under which clients may call, beside those of loopback and addresses in figures.
         basemap: A GeoTIFF that is shown under the scenes, or None.
@@ -101,7 +102,7 @@ class Settings:
     device: Device = "auto"
     threads: int | None = None
     scanners: int = 2
-    max_batch: int = 16
+    max_batch: int = 4
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()
     basemap: Path | None = None
@@ -171,7 +172,7 @@ class Settings:
             device=told.device("DEVICE"),
             threads=told.number("THREADS", 0) or None,
             scanners=told.number("SCANNERS", 2),
-            max_batch=told.number("MAX_BATCH", 16),
+            max_batch=told.number("MAX_BATCH", 4),
             host=told.values.get("PITHEAD_HOST", "127.0.0.1"),
             hosts=told.names("HOSTS"),
             basemap=told.path("BASEMAP"),
