@@ -9,7 +9,6 @@ import errno
 import math
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +20,9 @@ from pithead.catalog import Entry, renewed
 from pithead.dates import parse_time
 from pithead.detector import Detector
 from pithead.errors import PitheadError, StoreError
-from pithead.rescore import Archive, LocalCrew, Options, Plan, Shell, Tally, drive, gpus, reconcile
+from pithead.rescore import Archive, LocalCrew, Options, Plan, Shell, drive, gpus, reconcile
 from pithead.rescore import Job as Run
 from pithead.rescore.intake import note_changes, register, take_scenes
-from pithead.rescore.parts import count_of
 from pithead.rescore.plan import tiles
 from pithead.rescore.worker import part_shelf
 from pithead.server import jobs
@@ -32,26 +30,17 @@ from pithead.server.cage import MODEL_BYTES, environment, shut_in
 from pithead.server.clerk import GoneError
 from pithead.server.database import Database
 from pithead.server.jobs import TRIES, Job
+from pithead.server.problems import without_folders
+from pithead.server.progress import PART_TILES, CancelledError, Progress, StoppedError
 from pithead.server.settings import Settings
 from pithead.server.sweep import sweep
 from pithead.server.taking import Taker
 from pithead.sidefiles import Facts
 from pithead.store import RunRecord
 
-PART_TILES: Final = 32
-"""Tiles of a part: some seconds of work, and the most that a kill costs."""
-NOTED_S: Final = 1.0
 PAUSE_S: Final = 15.0
 """How long to wait where there is no room, or something is broken that no job is to blame for."""
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-
-
-class StoppedError(Exception):
-    """The server ends: the job waits for the next one."""
-
-
-class _CancelledError(Exception):
-    """Somebody has cancelled the job."""
 
 
 class _FailedError(Exception):
@@ -109,7 +98,7 @@ class Scorer:
         except StoppedError:
             self._put_back(job, None, counted=False)
             raise
-        except _CancelledError:
+        except CancelledError:
             self.close()  # a part is under way that nobody wants any more
             self._give_up(job, None)
         except _FailedError as error:
@@ -134,7 +123,7 @@ class Scorer:
         }
         for path in sorted(filter(None, known), key=len, reverse=True):
             line = line.replace(path, known[path])
-        line = re.sub(r"(?<![\w/:])/(?:[^\s/:;,'\"()]+/)+([^\s/:;,'\"()]*)", r"\1", line)
+        line = without_folders(line)
         line = re.sub(r"^\w+Error: ", "", line)
         return line.replace("with --gsd", "as gsd_m").replace("--gsd", "gsd_m")[:1000]
 
@@ -146,7 +135,7 @@ class Scorer:
                 f"expected to score it, the process that tried died {TRIES} times: the server's log says more"
             )
         if job.cancel:
-            raise _CancelledError
+            raise CancelledError
         entry = self._entry(archive, job)
         weights = self._opened(archive)
         name = f"{RunRecord.folder(weights.sha256, self._options.sha256)}/{entry.sha256}.json"
@@ -180,11 +169,11 @@ class Scorer:
             self._settings.threads, self._settings.device,
             part_tiles=PART_TILES, verify=self._settings.verify,
         )  # fmt: skip
-        progress = _Progress(self._database, job, entry, run, count, self._stopped)
+        progress = Progress(self._database, job, entry, run, count, self._stopped)
         try:
             crew = self._crew_of(run, strange=self._uploaded(entry.href))
             tally = drive(archive, todo, run, crew, progress)
-        except _CancelledError:
+        except CancelledError:
             for name in (shelf := part_shelf(run, entry)).names():
                 shelf.remove(name)
             raise
@@ -349,50 +338,6 @@ def facts_of(job: Job) -> Facts:
         sensor=job.facts.get("sensor"),
         gsd_m=job.facts.get("gsd_m"),
     )
-
-
-class _Progress:
-    """Watches a run: notes how far it is, and ends it if it is cancelled or the server stops."""
-
-    def __init__(
-        self, database: Database, job: Job, entry: Entry, run: Run, count: int, stopped: Callable[[], bool]
-    ) -> None:
-        self._database, self._job, self._entry, self._stopped = database, job, entry, stopped
-        self._shelf, self._count = part_shelf(run, entry), count
-        self._parted = count_of(count, run.part_tiles) > 1
-        self._began = self._looked = time.monotonic()
-        self._base = self._done()
-        self._note()
-
-    def __call__(self, tally: Tally) -> None:
-        if tally.ended is not None:
-            return
-        if self._stopped():
-            raise StoppedError
-        with self._database.reading() as connection:
-            job = jobs.get(connection, self._job.id)
-        if job is None or job.cancel:
-            raise _CancelledError
-        if time.monotonic() - self._looked >= NOTED_S:
-            self._note()
-
-    def _done(self) -> int:
-        """Tiles of the parts that are there, also of those that were done before a kill."""
-        return min(len(self._shelf.names()) * PART_TILES, self._count) if self._parted else 0
-
-    def _note(self) -> None:
-        self._looked, done = time.monotonic(), self._done()
-        fresh = done - self._base
-        left = (self._looked - self._began) / fresh * (self._count - done) if fresh > 0 else None
-        with self._database.writing() as connection:
-            jobs.advance(
-                connection,
-                self._job.id,
-                self._entry.id,
-                self._count,
-                done,
-                None if left is None else round(left, 1),
-            )
 
 
 def _by_sha256(archive: Archive, sha256: str) -> Entry | None:

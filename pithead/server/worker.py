@@ -23,7 +23,8 @@ from pithead.errors import CatalogError
 from pithead.rescore import Archive
 from pithead.server import jobs
 from pithead.server.database import Database
-from pithead.server.scoring import Scorer, StoppedError, sweep_uploads
+from pithead.server.progress import StoppedError
+from pithead.server.scoring import Scorer, sweep_uploads
 from pithead.server.settings import ROOT, Settings
 
 LOG: Final = logging.getLogger("pithead.server")

@@ -1,18 +1,17 @@
 """From a chronicle to what the server tells of it."""
 
-import re
 from typing import Any, Final
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from pithead.server.history import words
+from pithead.server.problems import without_folders
 from pithead.sites import REASONS, UNITS, Change, Chronicle, Frame, Measure, Sign, Track, View
 from pithead.sites.quantities import CLASS_OF
 from pithead.vectors import DEGREE_DECIMALS
 
 _DIGITS: Final = 6
-_FOLDERS: Final = re.compile(r"(?<![\w/:])/(?:[^\s/:;,'\"()]+/)+([^\s/:;,'\"()]*)")
 
 
 def told(history: Chronicle, frame: Frame, site: str) -> words.SiteHistory:
@@ -54,11 +53,6 @@ def told(history: Chronicle, frame: Frame, site: str) -> words.SiteHistory:
         reasons={str(word): text for word, text in REASONS.items()},
         notes=[without_folders(str(note)) for note in history.notes],
     )  # fmt: skip
-
-
-def without_folders(text: str) -> str:
-    """A text with file names in the place of paths: where files of the server lie is nobody's business."""
-    return _FOLDERS.sub(r"\1", text)
 
 
 def _view(view: View, day: str) -> words.View:
