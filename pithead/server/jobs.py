@@ -4,6 +4,8 @@ A job is queued, is run by the one worker of the archive, and ends done, failed 
 takes it from one state to the next, but that whoever asks may cancel what is only queued.
 """
 
+import base64
+import binascii
 import json
 import secrets
 import sqlite3
@@ -13,14 +15,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
 from pithead.errors import OptionError
-from pithead.server.paging import cursor_of, values_of
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 Kind = Literal["upload", "catalogue"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-_ORDER: Final = "number"
 TRIES: Final = 5
 """So often the worker may die over a job, without any progress, before the job is given up."""
 
@@ -178,9 +178,9 @@ def page(connection: sqlite3.Connection, states: tuple[State, ...], limit: int, 
     """The latest jobs in these states (all without one), at most so many, after a cursor.
 
     Raises:
-        Problem: 422, no page has given out such a cursor.
+        OptionError: No page has given out such a cursor.
     """
-    before = 2**62 if cursor is None else int(values_of(cursor, _ORDER, (float,))[0])
+    before = 2**62 if cursor is None else _number(cursor)
     wanted = states or STATES
     marks = ", ".join("?" * len(wanted))
     rows = connection.execute(
@@ -191,7 +191,7 @@ def page(connection: sqlite3.Connection, states: tuple[State, ...], limit: int, 
     every = counts(connection)
     return Page(
         found,
-        cursor_of(_ORDER, found[-1].number) if len(rows) > limit else None,
+        _cursor(found[-1].number) if len(rows) > limit else None,
         sum(every[state] for state in set(wanted)),
     )
 
@@ -335,3 +335,18 @@ def _known(connection: sqlite3.Connection, key: str) -> Job:
     if found is None:
         raise OptionError(f"expected the id of a job, got {key!r}")
     return found
+
+
+def _cursor(number: int) -> str:
+    return base64.urlsafe_b64encode(f"job {number}".encode()).decode().rstrip("=")
+
+
+def _number(cursor: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        word, _, number = text.partition(" ")
+        if word == "job" and number.isascii() and number.isdecimal() and len(number) < 19:
+            return int(number)
+    except (binascii.Error, ValueError):
+        pass
+    raise OptionError(f"expected a cursor as a page of jobs gives it, got {cursor[:40]!r}")

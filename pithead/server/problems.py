@@ -28,7 +28,6 @@ from pithead.errors import (
 
 MEDIA_TYPE: Final = "application/problem+json"
 LOG: Final = logging.getLogger("pithead.server")
-_FOLDERS: Final = re.compile(r"(?<![\w/:])/(?:[^\s/:;,'\"()]+/)+([^\s/:;,'\"()]*)")
 RETRY_S: Final = 5
 MOST_DETAIL: Final = 2000  # characters: some details tell back what came
 MOST_ERRORS: Final = 20  # of one request; who sends more gets the first
@@ -149,11 +148,6 @@ async def _invalid(request: Request, error: Exception) -> Response:
     ]
     detail = "; ".join(f"{one['at']}: {one['expected']}" for one in errors)
     return answer(request, Problem(422, "", detail), errors=errors)
-
-
-def without_folders(text: str) -> str:
-    """A text with file names in the place of paths: where files of the server lie is nobody's business."""
-    return _FOLDERS.sub(r"\1", text)
 
 
 def _slug(title: str) -> str:

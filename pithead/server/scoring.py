@@ -29,8 +29,8 @@ from pithead.server import jobs
 from pithead.server.cage import MODEL_BYTES, environment, shut_in
 from pithead.server.clerk import GoneError
 from pithead.server.database import Database
+from pithead.server.discreet import without_folders
 from pithead.server.jobs import TRIES, Job
-from pithead.server.problems import without_folders
 from pithead.server.progress import PART_TILES, CancelledError, Progress, StoppedError
 from pithead.server.settings import Settings
 from pithead.server.sweep import sweep

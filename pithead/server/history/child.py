@@ -14,9 +14,9 @@ from pithead.errors import WeightsError
 from pithead.files import sha256_of
 from pithead.rescore import Archive
 from pithead.server.cage import shut_in
+from pithead.server.discreet import without_folders
 from pithead.server.history.order import Order
 from pithead.server.history.telling import told
-from pithead.server.problems import without_folders
 from pithead.sites import chronicle
 
 _NICE: Final = 5

@@ -5,8 +5,8 @@ from typing import Any, Final
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from pithead.server.discreet import without_folders
 from pithead.server.history import words
-from pithead.server.problems import without_folders
 from pithead.sites import REASONS, UNITS, Change, Chronicle, Frame, Measure, Sign, Track, View
 from pithead.sites.quantities import CLASS_OF
 from pithead.vectors import DEGREE_DECIMALS
