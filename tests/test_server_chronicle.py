@@ -24,10 +24,11 @@ from pithead.generate.history import History
 from pithead.pretend import write_archive
 from pithead.rescore import Archive
 from pithead.server.app import create_app
+from pithead.server.discreet import without_folders
 from pithead.server.history import Historian, Order, SiteHistory, historian
 from pithead.server.history.child import answer
 from pithead.server.keys import Keyring
-from pithead.server.problems import Problem, without_folders
+from pithead.server.problems import Problem
 from pithead.server.routes import history as route
 from pithead.server.settings import Settings
 from pithead.sites import QUANTITIES, REASONS, chronicle
