@@ -23,6 +23,14 @@ KEPT = (
 )  # fmt: skip
 """What of an evaluation is kept on a card."""
 
+APART = {
+    "ground resolution": "ground resolution",
+    "snow": "ground",
+    "season": "season",
+    "off nadir": "off nadir",
+}
+"""What a reader must be told if nobody measured it apart, and which circumstance of an evaluation it is."""
+
 WEAK = 0.5
 """A class with an AP50 under this is named among the limits."""
 
@@ -199,7 +207,7 @@ def _limits(card: Card) -> str:
             if kind == "site" or not known:
                 continue
             parts.append(f"By {kind}, {title}:\n\n{_groups(card, kind, known)}")
-    unknown = [kind for kind in ("ground resolution", "season", "off nadir") if not _told_by(card, kind)]
+    unknown = [name for name, kind in APART.items() if not _told_by(card, kind)]
     if unknown:
         parts.append(f"Not measured apart: {', '.join(unknown)}. How good it is there, nobody has looked.")
     return "## Limits\n\n" + "\n\n".join(parts)

@@ -13,10 +13,11 @@ from conftest import MakeOnnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from test_sidefiles import IMD
 
 from pithead.card import Card, CardClass
 from pithead.detector import Detector
-from pithead.errors import DatasetError, LabelError
+from pithead.errors import CatalogError, DatasetError, LabelError
 from pithead.evaluation import (
     IOUS,
     LADDER,
@@ -277,8 +278,8 @@ def test_scenes_of_a_site_a_sensor_a_season(plain_scene: Path, card: Card) -> No
 def test_scenes_of_a_land_and_of_what_lies_on_it(plain_scene: Path, card: Card) -> None:
     heap, found = label(HEAP, 10, 10, 25, 20), given_of([(HEAP, 0.8, corners(10, 10, 25, 20))])
     facts = [
-        SceneFacts(biome="steppe", ground="no snow"),
-        SceneFacts(biome="snow", ground="snow"),
+        SceneFacts(biome="steppe", ground="no snow", off_nadir_deg="9.9"),
+        SceneFacts(biome="snow", ground="snow", off_nadir_deg="20"),
         SceneFacts(),
     ]
     results = [
@@ -286,7 +287,11 @@ def test_scenes_of_a_land_and_of_what_lies_on_it(plain_scene: Path, card: Card) 
         for i, (told, some) in enumerate(zip(facts, (found, given_of([]), found), strict=True))
     ]
     told = by_circumstance(results, card)
-    for kind, names in (("ground", ("no snow", "snow", "unknown")), ("biome", ("steppe", "snow", "unknown"))):
+    for kind, names in (
+        ("ground", ("no snow", "snow", "unknown")),
+        ("biome", ("steppe", "snow", "unknown")),
+        ("off nadir", ("under 10°", "20 to 30°", "unknown")),
+    ):
         groups = {name: told[kind][name]["classes"]["coal_heap"]["ap50"] for name in told[kind]}
         assert groups == dict(zip(names, (1.0, 0.0, 1.0), strict=True))
     old = to_record(results[0])
@@ -295,11 +300,12 @@ def test_scenes_of_a_land_and_of_what_lies_on_it(plain_scene: Path, card: Card) 
 
 
 def test_kept_results_stay_good_where_no_land_is_told(plain_scene: Path) -> None:
-    facts = (SceneFacts("n", "2021-07-02", "WV3"), SceneFacts("n", "2021-07-02", "WV3", ground="snow"))
+    plain = SceneFacts("n", "2021-07-02", "WV3")
+    facts = (plain, replace(plain, ground="snow"), replace(plain, off_nadir_deg="20"))
     keys = [Job(plain_scene, (), one, Path("a.onnx"), "ab", None, None).key for one in facts]
     old = [[VERSION, "ab", sha256_of(plain_scene), None, []], ["n", "2021-07-02", "WV3"]]
     assert keys[0] == hashlib.sha256(json.dumps(old).encode()).hexdigest()
-    assert keys[0] != keys[1]
+    assert len(set(keys)) == 3
 
 
 def test_curves_end_where_the_counts_do(plain_scene: Path, card: Card) -> None:
@@ -383,6 +389,21 @@ def test_what_is_doubtful_or_no_coal_is_neither_right_nor_wrong(tmp_path: Path, 
     results = measured(jobs(weights, dataset(tmp_path / "scenes")), 1)
     heap = summary(results, Detector.open(weights).card)["classes"]["coal_heap"]
     assert (heap["truth"], heap["precision"], heap["recall"], heap["ap50"]) == (3, 1.0, 1.0, 1.0)
+
+
+def test_what_labels_do_not_tell_is_what_the_vendor_tells(tmp_path: Path, make_onnx: MakeOnnx) -> None:
+    scenes = dataset(tmp_path / "scenes")
+    for name in "01":
+        (scenes / f"{name}.IMD").write_text(IMD)
+    with (scenes / "labels.jsonl").open("a") as lines:
+        lines.write(json.dumps({"image": "1", "class": "none", "sensor": "mine", "off_nadir_deg": 3}) + "\n")
+    told = [
+        (one.facts.date, one.facts.sensor, one.facts.off_nadir_deg) for one in jobs(make_onnx([]), scenes)
+    ]
+    assert told == [("2019-03-12", "WV02", "26.9"), ("2019-03-12", "mine", "3"), (None, None, None)]
+    (scenes / "2.IMD").write_text("BEGIN_GROUP = IMAGE_1")
+    with pytest.raises(CatalogError, match=r"2\.IMD"):
+        jobs(make_onnx([]), scenes)
 
 
 def test_two_files_of_one_name_would_count_twice(tmp_path: Path, make_onnx: MakeOnnx) -> None:

@@ -166,7 +166,13 @@ def test_its_labels_are_labels(made: tuple[History, Written]) -> None:
     labels = read_jsonl(path, classes)
     images = [f"history_0002_{i:02d}_{one.date:%Y%m%d}" for i, one in enumerate(drawn.shots)]
     assert list(labels) == images
-    assert {one.site for one in read_facts(path).values()} == {drawn.name}
+    facts = read_facts(path)
+    assert {one.site for one in facts.values()} == {drawn.name}
+    told = [(one.date, one.ground, float(one.off_nadir_deg or "nan")) for one in facts.values()]
+    assert told == [
+        (f"{one.date:%Y-%m-%d}", "snow" if one.snow else "no snow", round(one.off_nadir_deg, 2))
+        for one in drawn.shots
+    ]
     last = drawn.truth(drawn.shots[-1])
     assert len(labels[images[-1]]) == len(last.labels)
     assert sum(one.attributes.get("material") == "coal" for one in labels[images[-1]]) == len(

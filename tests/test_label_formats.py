@@ -81,7 +81,7 @@ EVERYTHING = (
     line([(10, 10), (90, 12)], closed=False, confidence="sure"),
     replace(box(1, turned(15, 210, 20, 20, 0), note="pond"), class_id=-1, weight="negative"),
 )
-FACTS = SceneFacts("camp-a", "2019-05-04")
+FACTS = SceneFacts("camp-a", "2019-05-04", "WV02", "steppe", "snow", "0")
 
 
 def through(name: str, sheets: list[Sheet], places: Places, folder: Path) -> list[Sheet]:

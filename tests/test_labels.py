@@ -176,6 +176,12 @@ def test_site_and_date(tmp_path: Path) -> None:
     assert read_facts(jsonl(tmp_path / "b.jsonl", {"image": "a", "class": "none", **land})) == {
         "a": SceneFacts(None, None, "WV02", "steppe", "snow")
     }
+    for angle in (24.5, "24.5"):
+        row = {"image": "a", "class": "none", "off_nadir_deg": angle}
+        assert read_facts(jsonl(tmp_path / "b.jsonl", row))["a"] == SceneFacts(off_nadir_deg="24.5")
+    for wrong in (91, -1, "steep", True, float("nan")):
+        with pytest.raises(LabelError, match="off_nadir_deg"):
+            read_facts(jsonl(tmp_path / "b.jsonl", {"image": "a", "class": "none", "off_nadir_deg": wrong}))
     facts = read_facts(path)
     assert (facts["a"].site, facts["a"].date) == (None, None)
     assert (facts["b"].site, facts["b"].date) == ("north", "2024-05-01")

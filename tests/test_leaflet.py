@@ -50,7 +50,7 @@ def test_a_bare_card_says_what_is_not_known(card: Card) -> None:
     assert text.startswith("# constant\n\n`constant.onnx`, sha256 `" + SHA)
     assert "Not told by the run." in text
     assert "Not calibrated: a score is no probability." in text
-    assert "Not measured apart: ground resolution, season, off nadir." in text
+    assert "Not measured apart: ground resolution, snow, season, off nadir." in text
     assert text == page(card, "constant.onnx", SHA)
 
 
@@ -63,7 +63,7 @@ def test_figures_come_with_intervals_and_limits(card: Card) -> None:
     assert "not to be counted with (AP50 under 0.5): rail_loading." in text
     assert "held-out scenes has no mine_head" in text
     assert "| from 1.05 m | 5 | 0.412 | 0.500 |" in text
-    assert "Not measured apart: season, off nadir." in text
+    assert "Not measured apart: snow, season, off nadir." in text
 
 
 def test_a_card_that_was_written_and_read_has_the_same_page(card: Card) -> None:

@@ -1,4 +1,4 @@
-"""The same figures by the size of objects, and by site, sensor, season, land and resolution of the scenes."""
+"""The same figures by the size of objects, and by site, sensor, season, land, resolution and angle."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -22,12 +22,13 @@ LENGTHS_M = (0.0, 200.0, 500.0, 1000.0, float("inf"))
 """The same of whole perimeters."""
 
 RESOLUTIONS_M = (0.0, 0.45, 0.75, 1.05, float("inf"))
+OFF_NADIR_DEG = (0.0, 10.0, 20.0, 30.0, float("inf"))
 
 UNKNOWN = "unknown"
 
 
 def by_circumstance(results: Sequence[SceneResult], card: Card) -> dict[str, dict[str, Any]]:
-    """For site, sensor, season, land and ground resolution: what is measured on the scenes of each kind."""
+    """For site, sensor, season, land, resolution and angle: what is measured on the scenes of each kind."""
     kinds: dict[str, Callable[[SceneResult], str]] = {
         "site": lambda r: r.about.site or UNKNOWN,
         "sensor": lambda r: r.about.sensor or UNKNOWN,
@@ -35,6 +36,7 @@ def by_circumstance(results: Sequence[SceneResult], card: Card) -> dict[str, dic
         "biome": lambda r: r.about.biome or UNKNOWN,
         "ground": lambda r: r.about.ground or UNKNOWN,
         "ground resolution": lambda r: _between(r.about.gsd_m, RESOLUTIONS_M),
+        "off nadir": lambda r: _between(r.about.off_nadir_deg, OFF_NADIR_DEG, "°"),
     }
     return {kind: _grouped(results, card, told) for kind, told in kinds.items()}
 
@@ -126,14 +128,14 @@ def _within(sizes_m: Floats, size_m: tuple[float, float]) -> Bools:
     return np.asarray((sizes_m >= size_m[0]) & (sizes_m < size_m[1]), np.bool_)
 
 
-def _between(value: float | None, edges: Sequence[float]) -> str:
+def _between(value: float | None, edges: Sequence[float], unit: str = " m") -> str:
     if value is None:
         return UNKNOWN
     low, high = next(pair for pair in pairwise(edges) if pair[0] <= value < pair[1])
-    return _named(low, high)
+    return _named(low, high, unit)
 
 
-def _named(low: float, high: float) -> str:
+def _named(low: float, high: float, unit: str = " m") -> str:
     if low == 0:
-        return f"under {high:g} m"
-    return f"from {low:g} m" if high == float("inf") else f"{low:g} to {high:g} m"
+        return f"under {high:g}{unit}"
+    return f"from {low:g}{unit}" if high == float("inf") else f"{low:g} to {high:g}{unit}"

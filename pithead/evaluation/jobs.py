@@ -16,6 +16,7 @@ from pithead.evaluation.scene import evaluate_scene
 from pithead.files import sha256_of, write_whole
 from pithead.labels import Label, SceneFacts
 from pithead.labels.sheet import Sheet, no_sizes, read_lines
+from pithead.sidefiles import read_sidefiles
 
 SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".jp2", ".vrt")
 PARTS, INDEX = "scenes", "measured.json"
@@ -48,6 +49,7 @@ class Job:
         facts = [self.facts.site, self.facts.date, self.facts.sensor]
         land = [self.facts.biome, self.facts.ground]
         facts += land if any(land) else []  # results that were kept before there was any such fact stay good
+        facts += [self.facts.off_nadir_deg] if self.facts.off_nadir_deg is not None else []
         return hashlib.sha256(json.dumps([told, facts]).encode()).hexdigest()
 
 
@@ -56,7 +58,10 @@ def jobs_of(
 ) -> list[Job]:
     """A job for each labelled scene of the folder, in the order of their names.
 
+    Date, sensor and angle that the labels do not tell are those of the vendor's file beside a scene.
+
     Raises:
+        CatalogError: The vendor's file beside a scene is malformed.
         ClassesError: The weights know other classes than the class list.
         DatasetError: A labelled scene is missing, or was only partly looked at.
         OptionError: Nobody works.
@@ -73,7 +78,7 @@ def jobs_of(
     threads = 1 if workers > 1 else None
     sheets = whole_scenes(labels, known)
     return [
-        Job(path, _taught(sheet), sheet.facts, weights, detector.sha256, gsd, threads)
+        Job(path, _taught(sheet), _with_sidefile(sheet.facts, path), weights, detector.sha256, gsd, threads)
         for path, sheet in labelled_scenes(scenes, sheets, labels)
     ]
 
@@ -118,6 +123,19 @@ def labelled_scenes(scenes: Path, sheets: dict[str, Sheet], labels: Path) -> lis
     if not pairs:
         raise DatasetError(f"expected scenes in {scenes} that {labels} names, got none; check both paths")
     return pairs
+
+
+def _with_sidefile(facts: SceneFacts, scene: Path) -> SceneFacts:
+    """What labels tell of a scene, and what only the vendor's file beside it tells."""
+    beside = read_sidefiles(scene)
+    angle = None if beside.off_nadir_deg is None else f"{beside.off_nadir_deg:g}"
+    date = None if beside.acquired is None else beside.acquired.date().isoformat()
+    return replace(
+        facts,
+        date=facts.date or date,
+        sensor=facts.sensor or beside.sensor,
+        off_nadir_deg=facts.off_nadir_deg or angle,
+    )
 
 
 def _taught(sheet: Sheet) -> tuple[Label, ...]:

@@ -32,6 +32,7 @@ class Circumstances:
     """Metres per pixel of the scene itself."""
     biome: str | None = None
     ground: str | None = None
+    off_nadir_deg: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def result_of(
         card: Its classes and their thresholds are those that count, its ground resolution that of the grid in
             which boxes are compared; nothing else of it matters.
         gsd_m: Metres per pixel of a scene without georeference.
-        facts: Site, date, sensor, biome and ground, where known.
+        facts: What is known of it.
 
     Raises:
         LabelError: A class that the card does not know.
@@ -194,13 +194,15 @@ def result_of(
 
 
 def _about(scene: Scene, facts: SceneFacts) -> Circumstances:
-    """What labels and file say; a season needs a date, and is that of the north where no place is known."""
+    """What is told of a scene, else what its file says; a season of no known place is that of the north."""
     date = facts.date or (scene.acquired.date().isoformat() if scene.acquired else None)
     centre = np.array([scene.width / 2, scene.height / 2])
     latitude = None if scene.crs is None else float(scene.to_lonlat(centre)[1])
     season = season_of(date, latitude) if date else None
     sensor = facts.sensor or f"{len(set(scene.bands))} × {scene.dtype}"
-    return Circumstances(facts.site, sensor, season, float(np.mean(scene.gsd_m)), facts.biome, facts.ground)
+    angle = None if facts.off_nadir_deg is None else float(facts.off_nadir_deg)
+    gsd_m = float(np.mean(scene.gsd_m))
+    return Circumstances(facts.site, sensor, season, gsd_m, facts.biome, facts.ground, angle)
 
 
 def _assembled(seen: TileDetections, least: npt.ArrayLike, card: Card) -> Detections:

@@ -144,4 +144,4 @@ def _dated(sheet: Sheet) -> dict[str, str]:
 
 
 def _plain(image: Mapping[str, Any]) -> dict[str, Any]:
-    return {"site": image.get("site"), "date": image.get("date_captured")}
+    return {**image, "date": image.get("date_captured")}

@@ -7,7 +7,17 @@ from pathlib import Path
 from pithead.classes import ClassList
 from pithead.errors import LabelError
 from pithead.files import write_whole
-from pithead.labels.label import FACTS, NO_LABEL, Label, SceneFacts, class_named, label_of, record_of, text_of
+from pithead.labels.label import (
+    FACTS,
+    NO_LABEL,
+    Label,
+    SceneFacts,
+    class_named,
+    fact_of,
+    label_of,
+    record_of,
+    text_of,
+)
 
 
 def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, ...]]:
@@ -29,21 +39,29 @@ def read_jsonl(path: str | Path, classes: ClassList) -> dict[str, tuple[Label, .
 
 
 def read_facts(path: str | Path) -> dict[str, SceneFacts]:
-    """Site, date, sensor, biome and ground by image id: the first that any line of the image gives.
+    """`FACTS` by image id: the first that any line of the image gives.
 
     Raises:
-        LabelError: a file that cannot be read, or an image with two of one of them.
+        LabelError: a file that cannot be read, an image with two of one of them, or an angle that is none.
     """
     found: dict[str, dict[str, str]] = {}
     for where, record in records(path):
         of_image = found.setdefault(text_of(record, "image", where), {})
         for key in FACTS:
-            if key in record and of_image.setdefault(key, text_of(record, key, where)) != record[key]:
+            told = fact_of(record, key, where) if key in record else None
+            if told is not None and of_image.setdefault(key, told) != told:
                 raise LabelError(
                     f"{where}: an image has one {key}; got "
-                    f"{of_image[key]!r} and {record[key]!r}: correct one of them"
+                    f"{of_image[key]!r} and {told!r}: correct one of them"
                 )
-    return {image: SceneFacts(**facts) for image, facts in found.items()}
+    return {image: _facts(facts, f"{path}, image {image}") for image, facts in found.items()}
+
+
+def _facts(told: Mapping[str, str], where: str) -> SceneFacts:
+    try:
+        return SceneFacts(**told)
+    except LabelError as error:
+        raise LabelError(f"{where}: {error}") from error
 
 
 def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes: ClassList) -> None:

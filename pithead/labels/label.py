@@ -22,7 +22,7 @@ HARD_NEGATIVE = "hard_negative"
 NEGATIVE_ID = -1  # class_id of a hard negative
 BAND_PX = 3.0
 NO_LABEL = frozenset({"none", HARD_NEGATIVE, "seen"})
-FACTS = ("site", "date", "sensor", "biome", "ground")
+FACTS = ("site", "date", "sensor", "biome", "ground", "off_nadir_deg")
 GEOMETRY_KEYS = frozenset({"image", "class", "polygon", "line", "closed"})
 
 
@@ -76,6 +76,23 @@ class SceneFacts:
     """What land it is, such as steppe."""
     ground: str | None = None
     """What lies on it: snow or no snow."""
+    off_nadir_deg: str | None = None
+    """Degrees between straight down and the scene, 0 to 90, as text: all formats keep facts so."""
+
+    def __post_init__(self) -> None:
+        """Refuse an angle that is none.
+
+        Raises:
+            LabelError: It is no number from 0 to 90.
+        """
+        try:
+            right = self.off_nadir_deg is None or 0 <= float(self.off_nadir_deg) <= 90
+        except ValueError:
+            right = False
+        if not right:
+            raise LabelError(
+                f"off_nadir_deg is a number of degrees from 0 to 90; got {self.off_nadir_deg!r}: correct it"
+            )
 
 
 def label_of(record: Mapping[str, object], info: ClassInfo | None, where: str) -> Label:
@@ -148,6 +165,13 @@ def class_named(classes: ClassList, name: str, where: str) -> ClassInfo:
             f"{where}: class is one of {known}; got {name!r}: correct the line or the class list"
         )
     return classes.named(name)
+
+
+def fact_of(record: Mapping[str, object], key: str, where: str) -> str:
+    """One of `FACTS`, a number as text."""
+    value = record.get(key)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number and key == "off_nadir_deg" else text_of(record, key, where)
 
 
 def text_of(record: Mapping[str, object], key: str, where: str) -> str:

@@ -117,7 +117,7 @@ def told(facts: SceneFacts) -> dict[str, str]:
 
 def facts_of(record: Mapping[str, object]) -> SceneFacts:
     """`FACTS` of a record, None where it has none."""
-    return SceneFacts(**{key: str(record[key]) for key in FACTS if record.get(key)})
+    return SceneFacts(**{key: str(record[key]) for key in FACTS if record.get(key) not in (None, "")})
 
 
 def by_image(sheets: Iterable[Sheet], where: str) -> dict[str, Sheet]:

@@ -11,6 +11,7 @@ import shapely
 
 from pithead.generate.history import History, Shot
 from pithead.generate.scene import GeneratedScene
+from pithead.labels.label import FACTS
 
 LEAST_VISIBLE = 0.5
 """Of things of which less than this can be seen there is no label."""
@@ -55,7 +56,7 @@ def shot_facts(history: History, shot: Shot) -> dict[str, Any]:
 
 def label_lines(name: str, scene: GeneratedScene) -> Iterator[str]:
     """Lines of labels.jsonl: scene pixels to 1/100; of what can hardly be seen, none."""
-    facts = {key: scene.facts[key] for key in ("site", "date", "sensor", "ground")}
+    facts = {key: scene.facts[key] for key in FACTS if key in scene.facts}
     lines = 0
     for truth in scene.truths:
         if float(truth.attributes["visible"]) < LEAST_VISIBLE:

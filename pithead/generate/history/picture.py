@@ -168,5 +168,6 @@ def facts_of(history: History, shot: Shot) -> dict[str, str | float]:
         "date": shot.date.date().isoformat(),
         "sensor": shot.sensor.name,
         "ground": "snow" if shot.snow else "no snow",
+        "off_nadir_deg": round(shot.off_nadir_deg, 2),
         "season": shot.season,
     }
