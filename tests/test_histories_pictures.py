@@ -21,6 +21,7 @@ from pithead.generate.history.picture import leaned
 from pithead.imagery import open_scene
 from pithead.labels import read_facts, read_jsonl
 from pithead.pretend import TYPICAL, Written, write_archive
+from pithead.pretend.telling import label_lines
 from pithead.rescore import Archive
 from pithead.rescore.upkeep import check
 
@@ -178,6 +179,22 @@ def test_its_labels_are_labels(made: tuple[History, Written]) -> None:
     assert sum(one.attributes.get("material") == "coal" for one in labels[images[-1]]) == len(
         last.of("coal_heap")
     )
+
+
+def test_what_haze_or_cloud_hides_is_neither_there_nor_background() -> None:
+    west, east = (
+        thing(x, "coal_heap", (EARLY, Pile(at, 0, 0, 60, 15))) for x, at in (("w", -200), ("e", 200))
+    )
+    cloud = shapely.box(-400, -400, -190, 400)  # over more than half of the western heap
+
+    def sureness(**seen: object) -> list[str]:
+        picture = shot(sensor=COARSE, **seen)
+        lines = label_lines("a", sketch_shot(history(west, east, shots=(picture,)), picture))
+        return [json.loads(line)["confidence"] for line in lines]
+
+    assert sureness() == ["sure", "sure"]
+    assert sureness(clouds=(cloud,)) == ["sure", "possible"]
+    assert sureness(haze=0.6) == ["possible", "possible"]
 
 
 def test_rendered_scenes_wait_for_real_weights(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pithead.generate.scene import GeneratedScene
 from pithead.labels.label import FACTS
 
 LEAST_VISIBLE = 0.5
-"""Of things of which less than this can be seen there is no label."""
+"""Things of which less than this can be seen are labelled as possible: neither objects nor background."""
 
 
 def sites_geojson(histories: Sequence[History]) -> dict[str, Any]:
@@ -55,20 +55,17 @@ def shot_facts(history: History, shot: Shot) -> dict[str, Any]:
 
 
 def label_lines(name: str, scene: GeneratedScene) -> Iterator[str]:
-    """Lines of labels.jsonl: scene pixels to 1/100; of what can hardly be seen, none."""
+    """Lines of labels.jsonl: scene pixels to 1/100; what can hardly be seen is possible, not sure."""
     facts = {key: scene.facts[key] for key in FACTS if key in scene.facts}
-    lines = 0
     for truth in scene.truths:
-        if float(truth.attributes["visible"]) < LEAST_VISIBLE:
-            continue
+        confidence = "sure" if float(truth.attributes["visible"]) >= LEAST_VISIBLE else "possible"
         points = np.round(truth.points_m, 2).tolist()
         shape: dict[str, object] = (
             {"line": points, "closed": truth.closed}
             if truth.class_name == "guard_perimeter"
             else {"polygon": points}
         )
-        row = {"image": name, "class": truth.class_name, "confidence": "sure", **shape}
+        row = {"image": name, "class": truth.class_name, "confidence": confidence, **shape}
         yield json.dumps({**row, **truth.attributes, **facts}) + "\n"
-        lines += 1
-    if not lines:
+    if not scene.truths:
         yield json.dumps({"image": name, "class": "none", "confidence": "sure", **facts}) + "\n"
