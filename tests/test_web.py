@@ -266,6 +266,7 @@ def test_filters_hold_for_the_list_and_for_the_map(window: Window) -> None:
     assert window.rows(2) == ["mine head", "coal heap"]
     window.page.get_by_role("button", name="accepted").click()
     window.rows(0)
+    sync_api.expect(window.page.locator(".foot")).to_have_text("Nothing passes these filters.")
 
 
 def test_a_link_shows_the_same_view(window: Window) -> None:
@@ -499,6 +500,7 @@ def test_a_tile_that_is_dropped_is_scored_and_shown(
     with served(app, worker=True) as base, window_on(browser, base) as window:
         window.open()
         window.rows(0)
+        sync_api.expect(window.page.locator(".foot")).to_contain_text("No detections. Those in a scene")
         drop(window, tile, "image/tiff")
         window.page.get_by_label("Site").last.fill("Camp 16")
         window.page.get_by_label("Date taken").fill("2020-02-29")

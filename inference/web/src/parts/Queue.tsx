@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { Detection } from "../contract";
 import { busy, hasMore, items, loadMore, matched, position, select, step } from "../queue";
-import { ofOneDate, selected } from "../view";
+import { filters, ofOneDate, selected, view } from "../view";
 import { count, many, size, title } from "../words";
 import { Filters } from "./Filters";
 import { StateMark } from "./StateMark";
@@ -69,14 +69,18 @@ function List() {
   );
 }
 
+/** Why the list is empty: without a filter it has whatever has a place on the ground. */
+function nothing(): string {
+  if (Object.keys(filters.value).length > 0 || view.value.area) return "Nothing passes these filters.";
+  return "No detections. Those in a scene without georeference are listed once it is chosen.";
+}
+
 function Foot() {
   const here = position.value;
   const loaded = items.value.length;
   return (
     <p class="foot">
-      {matched.value === 0 && !busy.value
-        ? "Nothing passes these filters."
-        : many(matched.value, "detection")}
+      {matched.value === 0 && !busy.value ? nothing() : many(matched.value, "detection")}
       {here >= 0 && `, number ${count(here + 1)} chosen`}
       {hasMore.value && <span class="quiet">{` · ${count(loaded)} listed`}</span>}
     </p>
