@@ -73,15 +73,16 @@ def propose(  # noqa: PLR0913 (options of a command line)
     """Cut SCENES into tiles at their own resolution, and write tasks for Label Studio into the folder OUT.
 
     OUT/tiles/NAME.png is a tile as 8-bit RGB, lossless; NAME.json beside it says scene, window, coordinate
-    system, transform, site and date: labeling/collect.py needs it. OUT/tasks.json is what Label Studio
-    imports. With weights the tasks hold what the model found. Tiles lie side by side and do not overlap.
+    system, transform and what is known of the scene: labeling/collect.py needs it. OUT/tasks.json is what
+    Label Studio imports. With weights the tasks hold what the model found. Tiles lie side by side and do not
+    overlap.
 
     Args:
         scenes: Folder of scenes, or one scene.
         out: Folder to write: new, or empty.
         weights: An .onnx with a card, whose detections are proposed.
         picked: Only the tiles of this file of labeling/pick.py.
-        facts: JSON lines (such as labels) with "image" and what is known of it: "site", "date", "sensor".
+        facts: JSON lines (such as labels) with "image" and what is known of it, such as "site" and "date".
         tile: Side of a tile in pixels of the scene.
         gsd: Metres per pixel of scenes that have no georeference.
         min_score: Lowest score of a proposal, instead of the card's.

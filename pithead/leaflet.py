@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pithead.card import Card, ClassErrors
-from pithead.card.words import RATIOS, boxes, lines, measured_on, recall, sureness
+from pithead.card.words import RATIOS, boxes, in_order, lines, measured_on, recall, sureness
 from pithead.sources import UNKNOWN
 
 Table = Mapping[str, Any]
@@ -62,8 +62,16 @@ def page(card: Card, file: str, sha256: str) -> str:
 
 
 def selected(evaluation: Table) -> dict[str, Any]:
-    """What of the JSON of an evaluation is kept on a card."""
-    return {key: evaluation[key] for key in KEPT if key in evaluation}
+    """What of the JSON of an evaluation is kept on a card: no names of sites, weights must not carry them."""
+    return nameless({key: evaluation[key] for key in KEPT if key in evaluation})
+
+
+def nameless(told: Table) -> dict[str, Any]:
+    """What a card keeps of an evaluation without the names of sites, which earlier versions kept too."""
+    groups = told.get("by_circumstance") or {}
+    if "site" not in groups:
+        return dict(told)
+    return {**told, "by_circumstance": {kind: rows for kind, rows in groups.items() if kind != "site"}}
 
 
 def _head(card: Card, file: str, sha256: str) -> str:
@@ -227,7 +235,7 @@ def _groups(card: Card, kind: str, groups: Table) -> str:
             row.get("mean_ap50"),
             *(row["classes"].get(n, {}).get("ap50") for n in names),
         ]
-        for group, row in groups.items()
+        for group, row in ((name, groups[name]) for name in in_order(groups))
     ]
     return _rows((kind, "scenes", "mean AP50", *names), rows)
 

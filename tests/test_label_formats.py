@@ -230,6 +230,13 @@ def test_coco_reads_our_file(places: Places, tmp_path: Path) -> None:
     assert int(coco.annToMask(heap).sum(dtype=int)) == pytest.approx(1800, abs=60)
 
 
+def test_a_coco_file_of_others_knows_its_facts_as_numbers(places: Places, tmp_path: Path) -> None:
+    image = {**IMAGE, "license": 0, "flickr_url": "", "date_captured": 0, "off_nadir_deg": 0}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [image], "categories": [], "annotations": []}))
+    (sheet,) = read_sheets(tmp_path / "a.json", "coco", CLASSES, places)
+    assert sheet.facts == SceneFacts(off_nadir_deg="0")  # CVAT writes the date 0 where it knows none
+
+
 def test_ultralytics_reads_our_rows(places: Places, tmp_path: Path) -> None:
     """Oracle: the reader of ultralytics' datasets."""
     from ultralytics.data.utils import verify_image_label
@@ -269,6 +276,18 @@ def test_a_label_drawn_in_qgis_finds_its_scene(places: Places, tmp_path: Path) -
     )
 
 
+STEEP = {"class": "coal_heap", "image": "degrees", "off_nadir_deg": "steep"}
+IMAGE = {"id": 1, "file_name": "a.png", "width": 400, "height": 300}
+STEEP_COCO = {"images": [{**IMAGE, "off_nadir_deg": 91}], "categories": [], "annotations": []}
+STEEP_TASK = {
+    "id": 7,
+    "data": {"image": "north", "off_nadir_deg": float("nan")},
+    "annotations": [{"result": []}],
+}
+STEEP_CVAT = (
+    '<annotations><image name="a" width="4" height="3"><tag label="scene">'
+    '<attribute name="off_nadir_deg">steep</attribute></tag></image></annotations>'
+)
 CUBOID = '<annotations><image name="a" width="1" height="1"><cuboid label="coal_heap"/></image></annotations>'
 RING = [[126.5, 40.5], [126.5001, 40.5], [126.5001, 40.4999], [126.5, 40.5]]
 
@@ -283,6 +302,11 @@ RING = [[126.5, 40.5], [126.5001, 40.5], [126.5001, 40.4999], [126.5, 40.5]]
         ("a.geojson", ("LineString", "", {"class": "coal_heap", "image": "degrees"}), "polygon"),
         ("a.geojson", ("Polygon", "", {"class": "coal_heap", "image": "gone"}), "gone is not there"),
         ("a.geojson", ("Polygon", "", {"name": "x", "image": "degrees"}), "class"),
+        ("a.geojson", ("Polygon", "", STEEP), "a 0: off_nadir_deg is a number"),
+        ("a.xml", STEEP_CVAT, "a: off_nadir_deg is a number"),
+        ("a.json", json.dumps(STEEP_COCO), "a.png: off_nadir_deg is a number"),
+        ("a.json", json.dumps({**STEEP_COCO, "images": [{"id": 1, "width": 4, "height": 3}]}), "file_name"),
+        ("a.json", json.dumps([STEEP_TASK]), "task 7: off_nadir_deg is a number"),
         ("a.xml", "<annotations><image", "XML"),
         ("a.xml", "<html></html>", "annotations"),
         ("a.xml", CUBOID, "cuboid"),

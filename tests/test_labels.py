@@ -176,11 +176,11 @@ def test_site_and_date(tmp_path: Path) -> None:
     assert read_facts(jsonl(tmp_path / "b.jsonl", {"image": "a", "class": "none", **land})) == {
         "a": SceneFacts(None, None, "WV02", "steppe", "snow")
     }
-    for angle in (24.5, "24.5"):
+    for angle, text in ((24.5, "24.5"), ("24.5", "24.5"), (0, "0"), (3.0, "3")):
         row = {"image": "a", "class": "none", "off_nadir_deg": angle}
-        assert read_facts(jsonl(tmp_path / "b.jsonl", row))["a"] == SceneFacts(off_nadir_deg="24.5")
-    for wrong in (91, -1, "steep", True, float("nan")):
-        with pytest.raises(LabelError, match="off_nadir_deg"):
+        assert read_facts(jsonl(tmp_path / "b.jsonl", row))["a"] == SceneFacts(off_nadir_deg=text)
+    for wrong in (91, -1, "steep", True, None, [1], float("nan"), float("inf"), 10**400):
+        with pytest.raises(LabelError, match=r"b\.jsonl.*off_nadir_deg is a number of degrees from 0 to 90"):
             read_facts(jsonl(tmp_path / "b.jsonl", {"image": "a", "class": "none", "off_nadir_deg": wrong}))
     facts = read_facts(path)
     assert (facts["a"].site, facts["a"].date) == (None, None)

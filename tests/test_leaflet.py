@@ -30,9 +30,11 @@ def figures(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
             "site": {"a": {"scenes": 1, "classes": {}}},
             "season": {"unknown": {"scenes": 20, "mean_ap50": 0.6, "classes": {}}},
             "ground resolution": {
+                "0.45 to 0.75 m": {"scenes": 7, "mean_ap50": 0.5, "classes": {}},
                 "from 1.05 m": {
                     "scenes": 5, "mean_ap50": 0.412, "classes": {"coal_heap": {"ap50": 0.5}},
-                }
+                },
+                "under 0.45 m": {"scenes": 8, "mean_ap50": 0.7, "classes": {}},
             },
         },
         "curves": {"coal_heap": list(range(1000))},
@@ -62,7 +64,8 @@ def test_figures_come_with_intervals_and_limits(card: Card) -> None:
     assert "completeness 0.900, correctness 0.800, quality –, of 17.7 km" in text
     assert "not to be counted with (AP50 under 0.5): rail_loading." in text
     assert "held-out scenes has no mine_head" in text
-    assert "| from 1.05 m | 5 | 0.412 | 0.500 |" in text
+    ranges = [text.index(name) for name in ("| under 0.45 m | 8", "| 0.45 to 0.75 m | 7")]
+    assert sorted([*ranges, text.index("| from 1.05 m | 5 | 0.412 | 0.500 |")])[:2] == ranges
     assert "Not measured apart: snow, season, off nadir." in text
 
 
@@ -75,6 +78,7 @@ def test_a_card_that_was_written_and_read_has_the_same_page(card: Card) -> None:
 def test_only_what_a_person_needs_is_kept(card: Card) -> None:
     kept = selected(figures())
     assert "curves" not in kept
+    assert set(kept["by_circumstance"]) == {"season", "ground resolution"}  # sites are not named in weights
     assert Card.from_json(replace(card, metrics={"a": kept}).to_json()).metrics["a"] == kept
     old = {"scenes": 2, "km2": 1.0, "classes": {"coal_heap": {"truth": 1, "ap50": 0.9, "threshold": 0.5}}}
     assert "| coal_heap | 0.500 | 1 | 0.900 |" in page(replace(card, metrics={"b": old}), "x.onnx", SHA)

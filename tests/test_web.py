@@ -267,6 +267,8 @@ def test_filters_hold_for_the_list_and_for_the_map(window: Window) -> None:
     window.page.get_by_role("button", name="accepted").click()
     window.rows(0)
     sync_api.expect(window.page.locator(".foot")).to_have_text("Nothing passes these filters.")
+    window.open("#site=elsewhere")
+    sync_api.expect(window.page.locator(".foot")).to_have_text("No detections here.")
 
 
 def test_a_link_shows_the_same_view(window: Window) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 import tomllib
 from dataclasses import replace
@@ -113,6 +114,21 @@ def test_calibrate_evaluate_and_write_the_card(
     card.card(weights, evaluation=(f"4 other scenes={folder}",))
     again = weights.read_bytes(), weights.with_suffix(".md").read_text("utf-8")
     assert (*again, (weights.parent / "manifest.toml").read_bytes()) == same
+
+
+def test_names_of_sites_that_a_card_has_leave_it(weights: Path, tmp_path: Path) -> None:
+    folder = evaluated(tmp_path / "evaluation", weights, write_scenes(tmp_path / "scenes", 1, 1))
+    groups = {"site": {"camp-15": {"scenes": 1}}, "season": {"winter": {"scenes": 1, "classes": {}}}}
+    metrics = {"older": {"scenes": 1, "km2": 1.0, "classes": {}, "by_circumstance": groups}, "note": "a word"}
+    stamp(weights, weights, replace(Detector.open(weights).card, metrics=metrics))
+    bare = shutil.copy(weights, tmp_path / "bare.onnx")
+    program("card").card(bare)
+    assert b"camp-15" not in bare.read_bytes()
+    program("card").card(weights, evaluation=(f"new={folder}",))
+    told = Detector.open(weights).card.metrics
+    assert b"camp-15" not in weights.read_bytes()
+    assert told["older"]["by_circumstance"] == {"season": groups["season"]}
+    assert (set(told), told["note"]) == ({"older", "new", "note"}, "a word")
 
 
 def test_errors_are_measured_on_scenes_that_did_not_choose(

@@ -12,7 +12,7 @@ from pithead.detector import Detector
 from pithead.errors import OptionError
 from pithead.evaluation import class_errors, kept_results, kept_scenes
 from pithead.files import write_whole
-from pithead.leaflet import page, selected
+from pithead.leaflet import nameless, page, selected
 from pithead.manifest import register, warning
 from pithead.program import run
 
@@ -47,12 +47,13 @@ def card(
     """
     detector = Detector.open(weights, verify=False)
     facts, sha256 = detector.card, detector.sha256
-    if evaluation or errors is not None:
+    before = {n: nameless(kept) if n in facts.evaluations else kept for n, kept in facts.metrics.items()}
+    if evaluation or errors is not None or before != facts.metrics:
         from pithead.stamp import stamp  # noqa: PLC0415 (listing needs no onnx)
 
         told = dict(_told(text, facts) for text in evaluation)
         wrong = facts.errors if errors is None else _errors(errors, facts)
-        stamp(weights, weights, replace(facts, metrics={**facts.metrics, **told}, errors=wrong))
+        stamp(weights, weights, replace(facts, metrics={**before, **told}, errors=wrong))
         detector = Detector.open(weights, verify=False)  # as everybody will read it from now on
         facts, sha256 = detector.card, detector.sha256
     unlisted = register(weights, facts)

@@ -1,13 +1,15 @@
 """Errors of weights as tables to read."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from pithead.card.errors import ClassErrors, SizeRecall
 
 Table = tuple[tuple[str, ...], list[list[str]]]
 
 UNSAID = "–"
+_RANGE = re.compile(r"(?:(under )|from )([\d.]+)\D*|([\d.]+) to [\d.]+\D*")
 RATIOS = (
     "A ratio is found over true, the geometric mean of all pairs, ± the standard deviation of its logarithm. "
     "A detection finds an object from an overlap (IoU) of 0.5 on: boxes that are worse are misses and false "
@@ -15,6 +17,17 @@ RATIOS = (
     "by the root of the mean square along one axis. How scenes differ: the variance of what is found, and of "
     "what is wrong, over that of chance."
 )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of groups by the alphabet, of ranges ("under 5°", "5 to 10°", "from 10°") from low to high."""
+    return sorted(names, key=_place)
+
+
+def _place(name: str) -> tuple[float, int, str]:
+    """The number at which a range ends or begins, and "under" before what begins there."""
+    told = _RANGE.fullmatch(name)
+    return (0.0, 0, name) if told is None else (float(told[2] or told[3]), int(told[1] is None), name)
 
 
 def measured_on(errors: Sequence[ClassErrors]) -> str:

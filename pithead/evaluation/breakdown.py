@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pithead.card import Card
+from pithead.card.words import in_order
 from pithead.evaluation.figures import mean_of, summary
 from pithead.evaluation.result import Found, SceneResult
 from pithead.metrics import NONE, average_precision
@@ -49,7 +50,7 @@ def _grouped(
         groups.setdefault(told(result), []).append(result)
     kept = ("truth", "ap50", "recall", "f1", "false_alarms_per_km2")
     found: dict[str, Any] = {}
-    for name in sorted(groups):
+    for name in in_order(groups):
         numbers = summary(groups[name], card)
         rows = numbers["classes"]
         found[name] = {

@@ -1,7 +1,7 @@
 """COCO annotations: one JSON file of images, categories and polygons in px.
 
 An open line is a thin band round it, with the line itself among its "attributes", where CVAT and others keep
-what COCO has no place for. Sites and dates stand in the images.
+what COCO has no place for. What is known of scenes stands in the images.
 """
 
 import json
@@ -15,7 +15,16 @@ import shapely
 from pithead.classes import ClassList
 from pithead.errors import LabelError
 from pithead.files import write_whole
-from pithead.labels.label import HARD_NEGATIVE, NEGATIVE_ID, Floats, Label, class_named, label_of, record_of
+from pithead.labels.label import (
+    HARD_NEGATIVE,
+    NEGATIVE_ID,
+    Floats,
+    Label,
+    SceneFacts,
+    class_named,
+    label_of,
+    record_of,
+)
 from pithead.labels.sheet import Sheet, Sizes, facts_of, told
 
 _BAND_PX = 1.0
@@ -37,6 +46,7 @@ def read_coco(path: Path, classes: ClassList, sizes: Sizes) -> list[Sheet]:
         annotations = document["annotations"]
         found: dict[Any, list[Label]] = {key: [] for key in images}
         shapes = {key: (int(image["width"]), int(image["height"])) for key, image in images.items()}
+        stems = {key: Path(image["file_name"]).stem for key, image in images.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabelError(
             f"{path}: a COCO file (images, categories, annotations) is needed; {error!r}"
@@ -47,7 +57,7 @@ def read_coco(path: Path, classes: ClassList, sizes: Sizes) -> list[Sheet]:
             raise LabelError(f"{where}: its image or category is not in the file: export it again")
         found[annotation["image_id"]] += _labels(annotation, names[annotation["category_id"]], classes, where)
     return [
-        Sheet(Path(image["file_name"]).stem, shapes[key], tuple(found[key]), facts_of(_plain(image)))
+        Sheet(stems[key], shapes[key], tuple(found[key]), _facts(image, str(path)))
         for key, image in images.items()
     ]
 
@@ -143,5 +153,6 @@ def _dated(sheet: Sheet) -> dict[str, str]:
     return {{"date": "date_captured"}.get(key, key): value for key, value in facts.items()}
 
 
-def _plain(image: Mapping[str, Any]) -> dict[str, Any]:
-    return {**image, "date": image.get("date_captured")}
+def _facts(image: Mapping[str, Any], path: str) -> SceneFacts:
+    date = image.get("date_captured") or None  # CVAT writes 0 for what it does not know
+    return facts_of({**image, "date": date}, f"{path}, {image['file_name']}")

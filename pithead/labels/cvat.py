@@ -1,7 +1,7 @@
 """CVAT for images 1.1: one XML file with boxes (turned ones too), polygons and polylines in px.
 
-What CVAT keeps as attributes of a shape are the attributes of a label. Site and date of an image have no
-place in the format and stand in its tags.
+What CVAT keeps as attributes of a shape are the attributes of a label. What is known of the scene has no
+place in the format and stands in a tag of the image.
 """
 
 import math
@@ -41,9 +41,10 @@ def read_cvat(path: Path, classes: ClassList, sizes: Sizes) -> list[Sheet]:
         ) from error
     if not images:
         raise LabelError(f"{path}: CVAT for images 1.1 holds <annotations> with images; got none: export it")
+    wheres = [f"{path}, {name}" for name in names]
     return [
-        Sheet(Path(name).stem, size, _labels(image, classes, f"{path}, {name}"), facts_of(_tagged(image)))
-        for name, size, image in zip(names, sizes_px, images, strict=True)
+        Sheet(Path(name).stem, size, _labels(image, classes, where), facts_of(_tagged(image), where))
+        for name, size, image, where in zip(names, sizes_px, images, wheres, strict=True)
     ]
 
 

@@ -38,7 +38,7 @@ def _flat(
     )
 
 
-_SPANS = "lines become spans, outlines four corners; kind, material, notes, site and date"
+_SPANS = "lines become spans, outlines four corners; kind, material, notes, what is known of scenes"
 FORMATS: Mapping[str, Format] = {
     "jsonl": _flat(read_lines, write_lines),
     "geojson": Format(maps.read_map, maps.write_geojson),

@@ -14,6 +14,7 @@ from pithead.labels.label import (
     SceneFacts,
     class_named,
     fact_of,
+    facts_told,
     label_of,
     record_of,
     text_of,
@@ -54,14 +55,7 @@ def read_facts(path: str | Path) -> dict[str, SceneFacts]:
                     f"{where}: an image has one {key}; got "
                     f"{of_image[key]!r} and {told!r}: correct one of them"
                 )
-    return {image: _facts(facts, f"{path}, image {image}") for image, facts in found.items()}
-
-
-def _facts(told: Mapping[str, str], where: str) -> SceneFacts:
-    try:
-        return SceneFacts(**told)
-    except LabelError as error:
-        raise LabelError(f"{where}: {error}") from error
+    return {image: facts_told(facts, f"{path}, image {image}") for image, facts in found.items()}
 
 
 def write_jsonl(path: str | Path, labels: Mapping[str, Sequence[Label]], classes: ClassList) -> None:

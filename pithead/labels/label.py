@@ -168,10 +168,19 @@ def class_named(classes: ClassList, name: str, where: str) -> ClassInfo:
 
 
 def fact_of(record: Mapping[str, object], key: str, where: str) -> str:
-    """One of `FACTS`, a number as text."""
+    """One of `FACTS`; an angle that is no text as text, for `facts_told` to judge."""
     value = record.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:g}" if is_number and key == "off_nadir_deg" else text_of(record, key, where)
+    if key != "off_nadir_deg" or isinstance(value, str):
+        return text_of(record, key, where)
+    return f"{value:g}" if isinstance(value, float) else str(value)  # not :g, some int are too large for it
+
+
+def facts_told(told: Mapping[str, str], where: str) -> SceneFacts:
+    """`SceneFacts` of what is told by name, or a LabelError that says where."""
+    try:
+        return SceneFacts(**told)
+    except LabelError as error:
+        raise LabelError(f"{where}: {error}") from error
 
 
 def text_of(record: Mapping[str, object], key: str, where: str) -> str:

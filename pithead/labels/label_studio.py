@@ -72,7 +72,7 @@ def sheet_of(
         for part in result
         if part.get("type") in ("rectanglelabels", "polygonlabels")
     ]
-    return Sheet(image, (int(size[0]), int(size[1])), tuple(labels), facts_of(data))
+    return Sheet(image, (int(size[0]), int(size[1])), tuple(labels), facts_of(data, where))
 
 
 def write_label_studio(path: Path, sheets: Sequence[Sheet], classes: ClassList) -> None:

@@ -58,7 +58,7 @@ def read_map(path: Path, classes: ClassList, places: Places) -> list[Sheet]:
             record = {key: value for key, value in record.items() if value not in (None, "")}
             shape = row["geometry"]
             image = str(record.pop("image", "")) or _image(shape, frame.crs, places, record, where)
-            known = facts_of(record)
+            known = facts_of(record, where)
             old = facts.setdefault(image, known)
             facts[image] = SceneFacts(*((getattr(old, key) or getattr(known, key)) for key in FACTS))
             of_image = labels.setdefault(image, [])

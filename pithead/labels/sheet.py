@@ -14,6 +14,7 @@ from pithead.labels.label import (
     Label,
     SceneFacts,
     class_named,
+    facts_told,
     label_of,
     record_of,
     text_of,
@@ -115,9 +116,13 @@ def told(facts: SceneFacts) -> dict[str, str]:
     return {key: value for key in FACTS if (value := getattr(facts, key)) is not None}
 
 
-def facts_of(record: Mapping[str, object]) -> SceneFacts:
-    """`FACTS` of a record, None where it has none."""
-    return SceneFacts(**{key: str(record[key]) for key in FACTS if record.get(key) not in (None, "")})
+def facts_of(record: Mapping[str, object], where: str) -> SceneFacts:
+    """`FACTS` of a record, None where it has none.
+
+    Raises:
+        LabelError: an angle that is none.
+    """
+    return facts_told({key: str(record[key]) for key in FACTS if record.get(key) not in (None, "")}, where)
 
 
 def by_image(sheets: Iterable[Sheet], where: str) -> dict[str, Sheet]:

@@ -8,7 +8,8 @@ import { filters, look, selected, view } from "./view";
 const PAGE = 100;
 
 export const items = signal<Detection[]>([]);
-export const matched = signal(0);
+/** How many pass the filters; null while nobody knows. */
+export const matched = signal<number | null>(null);
 export const busy = signal(true);
 export const detail = signal<DetectionDetail | null>(null);
 

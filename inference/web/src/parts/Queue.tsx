@@ -69,10 +69,18 @@ function List() {
   );
 }
 
-/** Why the list is empty: without a filter it has whatever has a place on the ground. */
+/** Why the list is empty: without a scene it has only what has a place on the ground. */
 function nothing(): string {
-  if (Object.keys(filters.value).length > 0 || view.value.area) return "Nothing passes these filters.";
+  const { site, date, scene, area } = view.value;
+  const { site: _site, from: _from, to: _to, scene: _scene, ...others } = filters.value;
+  if (Object.keys(others).length > 0 || area) return "Nothing passes these filters.";
+  if (site || date || scene) return "No detections here.";
   return "No detections. Those in a scene without georeference are listed once it is chosen.";
+}
+
+function told(): string {
+  if (matched.value === null) return "";
+  return matched.value === 0 && !busy.value ? nothing() : many(matched.value, "detection");
 }
 
 function Foot() {
@@ -80,7 +88,7 @@ function Foot() {
   const loaded = items.value.length;
   return (
     <p class="foot">
-      {matched.value === 0 && !busy.value ? nothing() : many(matched.value, "detection")}
+      {told()}
       {here >= 0 && `, number ${count(here + 1)} chosen`}
       {hasMore.value && <span class="quiet">{` · ${count(loaded)} listed`}</span>}
     </p>
