@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pithead.card import BoxErrors, Card, ClassErrors, LineErrors, Rate, SizeRecall
+from pithead.card.words import in_order
 from pithead.leaflet import page, selected
 
 SHA = "0f" * 32
@@ -73,6 +74,19 @@ def test_a_card_that_was_written_and_read_has_the_same_page(card: Card) -> None:
     """JSON has keys by the alphabet: the order in which figures were put on the card must not show."""
     told = replace(card, metrics={"b": selected(figures()), "a": selected(figures())})
     assert page(Card.from_json(told.to_json()), "x.onnx", SHA) == page(told, "x.onnx", SHA)
+
+
+def test_ranges_stand_from_low_to_high_and_names_by_the_alphabet() -> None:
+    assert in_order(["from 20°", "10 to 20°", "5 to 10°", "unknown", "under 5°"]) == [
+        "unknown",
+        "under 5°",
+        "5 to 10°",
+        "10 to 20°",
+        "from 20°",
+    ]
+    assert in_order(["from 1.2.3", "WV02", "PHR1A", "under the bridge"]) == sorted(
+        ["from 1.2.3", "WV02", "PHR1A", "under the bridge"]
+    )
 
 
 def test_only_what_a_person_needs_is_kept(card: Card) -> None:

@@ -9,7 +9,7 @@ from pithead.card.errors import ClassErrors, SizeRecall
 Table = tuple[tuple[str, ...], list[list[str]]]
 
 UNSAID = "–"
-_RANGE = re.compile(r"(?:(under )|from )([\d.]+)\D*|([\d.]+) to [\d.]+\D*")
+_RANGE = re.compile(r"(?:(under )|from )(\d+(?:\.\d+)?)\D*|(\d+(?:\.\d+)?) to \d+(?:\.\d+)?\D*")
 RATIOS = (
     "A ratio is found over true, the geometric mean of all pairs, ± the standard deviation of its logarithm. "
     "A detection finds an object from an overlap (IoU) of 0.5 on: boxes that are worse are misses and false "
